@@ -1,0 +1,140 @@
+"""Binding: a task and what its inputs are now become an action."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trtbuild.errors import StageError
+from trtbuild.graph.action import Action, SourceFile, Task
+from trtbuild.graph.toolchain import toolchain_of, version_of
+from trtbuild.recipe.model import Options
+from trtbuild.stages import STAGES
+from trtbuild.stages.base import Stage
+from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
+from trtbuild.store.memo import Memo
+
+Outputs = tuple[tuple[str, Digest], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The GPU of this machine, as far as actions depend on it."""
+
+    facts: tuple[tuple[str, str], ...]  # ("gpu", "NVIDIA H100 80GB HBM3"), ("driver", ...), ...
+
+
+def bind(
+    task: Task, results: Mapping[str, Outputs], folder: Path, device: Device | None, memo: Memo
+) -> Action:
+    """The action of a task as far as it is known before it runs.
+
+    `results` holds the outputs of every task that this one needs. Raises StageError for an input
+    that cannot be read, MissingPackage for a tool that is not installed.
+    """
+    stage = STAGES[task.stage]
+    options = options_of(task, stage, device)
+    return Action(
+        stage=stage.name,
+        stage_version=stage.version,
+        options=options,
+        inputs=_input_digests(task, results, folder, memo),
+        outputs=tuple(name for output in stage.outputs for name in output.files),
+        toolchain=_toolchain(stage, options, device),
+    )
+
+
+def options_of(task: Task, stage: Stage, device: Device | None) -> Options:
+    """The task's options, and for a stage that uses a GPU where there is one, whether there is."""
+    if not stage.gpu_facts:
+        return task.options
+    return {**task.options, "gpu": device is not None}
+
+
+def _toolchain(
+    stage: Stage, options: Options, device: Device | None
+) -> tuple[tuple[str, str], ...]:
+    facts = toolchain_of(stage, options)
+    if device is not None and (stage.gpu_facts or stage.needs_gpu):
+        facts += device.facts
+    return tuple(sorted(facts))
+
+
+def with_discovered(action: Action, names: tuple[str, ...], folder: Path, memo: Memo) -> Action:
+    """The action with the present states of what the user's code was seen to read."""
+    states = tuple((name, _state(name, folder, memo)) for name in sorted(names))
+    return replace(action, discovered=states)
+
+
+def input_paths(
+    task: Task, artifacts: Mapping[tuple[str, str], Path], folder: Path
+) -> dict[str, Path]:
+    """Where each role's main file lies; `artifacts` maps (task, artifact) to its main file."""
+    return {
+        item.role: folder / item.path
+        if isinstance(item, SourceFile)
+        else artifacts[item.task, item.artifact]
+        for item in task.inputs
+    }
+
+
+def _state(name: str, folder: Path, memo: Memo) -> str:
+    if name.startswith("package:"):
+        return version_of(name.removeprefix("package:")) or "missing"
+    try:
+        if name.endswith("/"):
+            return digest_of_bytes(canonical_json(_listing(folder / name))).text
+        return memo.digest(folder / name).text
+    except OSError:
+        return "missing"
+
+
+def _listing(folder: Path) -> list[str]:
+    """The names in a folder but for those that come and go without being anybody's input."""
+    return sorted(n for n in os.listdir(folder) if n != "__pycache__" and not n.startswith("."))  # noqa: PTH208 - names only
+
+
+def _input_digests(
+    task: Task, results: Mapping[str, Outputs], folder: Path, memo: Memo
+) -> tuple[tuple[str, Digest], ...]:
+    found: list[tuple[str, Digest]] = []
+    for item in task.inputs:
+        if isinstance(item, SourceFile):
+            found += _source_digests(item, folder, memo)
+            continue
+        made = dict(results[item.task])
+        producer = STAGES[item.task.partition(":")[0]]
+        output = next(o for o in producer.outputs if o.name == item.artifact)
+        found += [(f"{item.role}/{name}", made[name]) for name in output.files if name in made]
+    return tuple(sorted(found))
+
+
+def _source_digests(item: SourceFile, folder: Path, memo: Memo) -> list[tuple[str, Digest]]:
+    path = folder / item.path
+    try:
+        digest = memo.digest(path)
+        found = [(item.role, digest)]
+        if item.external:
+            for location in _external_files(path, digest, memo):
+                found.append((f"{item.role}/{location}", memo.digest(path.parent / location)))
+    except OSError as error:
+        raise StageError(
+            f"cannot read {error.filename or path}: {error.strerror or error}",
+            hint="restore the file, or correct the recipe",
+        ) from error
+    return found
+
+
+def _external_files(path: Path, digest: Digest, memo: Memo) -> tuple[str, ...]:
+    """The external data files that an ONNX file names; they follow from its digest."""
+    known = memo.fact(f"external:{digest.hash}")
+    if known is None:
+        from trtbuild.model.onnx_file import external_files
+
+        names = external_files(path)
+        memo.remember_fact(f"external:{digest.hash}", json.dumps(names))
+        return names
+    return tuple(json.loads(known))

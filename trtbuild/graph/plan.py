@@ -1,0 +1,226 @@
+"""The plan: a recipe becomes tasks. Pure: no GPU, no cache, no clock, no file is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
+from trtbuild.recipe.model import (
+    Dataset,
+    ExportedProgramSource,
+    Input,
+    OnnxSource,
+    Options,
+    Recipe,
+    TorchSource,
+    Verify,
+)
+
+DEFAULT_VERIFY = Verify(Dataset("random", {"seed": 0}, ()), {}, {})
+"""Without a dataset, stages are still compared with each other, on seeded random inputs."""
+
+UNCHANGED = frozenset({"fp32"})
+"""Precisions that need no change of the graph: what the model was exported with."""
+
+
+def plan(recipe: Recipe) -> tuple[Task, ...]:
+    """The tasks of a recipe, each after the ones it needs."""
+    export = _export(recipe)
+    tasks = [export]
+    if recipe.surgery:
+        tasks.append(_surgery(recipe, export))
+    model = tasks[-1]
+    reference = _reference(recipe, export)
+    tasks.append(reference)
+    for variant in recipe.precisions:
+        tasks += _variant(recipe, variant, export, model, reference)
+    return tuple(tasks)
+
+
+def _variant(
+    recipe: Recipe, variant: str, export: Task, model: Task, reference: Task
+) -> list[Task]:
+    tasks = []
+    lowered = model
+    if variant not in UNCHANGED:
+        lowered = _quantize(recipe, variant, model, reference)
+        tasks.append(lowered)
+    build = _build(recipe, variant, lowered)
+    tasks += [build, _verify(recipe, variant, (export, model, lowered), reference, build)]
+    if recipe.benchmark is not None:
+        tasks.append(_benchmark(recipe, variant, build))
+    return tasks
+
+
+def _export(recipe: Recipe) -> Task:
+    # opt is no option of the export: it decides what the builder tunes for, not what the graph is.
+    inputs: list[Any] = [{k: v for k, v in item.items() if k != "opt"} for item in _inputs(recipe)]
+    options: Options = {
+        "source": _source(recipe),
+        "inputs": inputs,
+        "outputs": list(recipe.outputs),
+    }
+    return Task("export", "export", None, options, _source_files(recipe), "export", ("model",))
+
+
+def _surgery(recipe: Recipe, export: Task) -> Task:
+    steps: list[Any] = [{"op": step.op, **step.options} for step in recipe.surgery]
+    return Task(
+        "surgery",
+        "surgery",
+        None,
+        {"steps": steps},
+        (ArtifactRef("model", export.id, "model"),),
+        "surgery",
+        ("surgery",),
+    )
+
+
+def _reference(recipe: Recipe, export: Task) -> Task:
+    verify = recipe.verify or DEFAULT_VERIFY
+    options: Options = {
+        "source": _source(recipe),
+        "inputs": _inputs(recipe),
+        "dataset": {"kind": verify.dataset.kind, **verify.dataset.options},
+        "samples": verify.options.get("samples"),
+        "batch": verify.options.get("batch"),
+    }
+    inputs = (
+        *_source_files(recipe),
+        *_dataset_files(verify.dataset),
+        ArtifactRef("exported", export.id, "model"),
+    )
+    return Task("reference", "reference", None, options, inputs, "reference", ("verify", "dataset"))
+
+
+def _quantize(recipe: Recipe, variant: str, model: Task, reference: Task) -> Task:
+    options: Options = {
+        "precision": variant,
+        "inputs": _inputs(recipe),
+        **recipe.precisions[variant],
+    }
+    inputs = (
+        ArtifactRef("model", model.id, "model"),
+        ArtifactRef("reference", reference.id, "reference"),
+    )
+    return Task(
+        f"quantize:{variant}",
+        "quantize",
+        variant,
+        options,
+        inputs,
+        variant,
+        ("precisions", variant),
+    )
+
+
+def _build(recipe: Recipe, variant: str, model: Task) -> Task:
+    options: Options = {
+        "backend": recipe.build.backend,
+        "precision": variant,
+        "inputs": _inputs(recipe, names=("name", "dtype", "min", "opt", "max")),
+        **recipe.build.options,
+    }
+    inputs = (ArtifactRef("model", model.id, "model"),)
+    return Task(f"build:{variant}", "build", variant, options, inputs, variant, ("build",))
+
+
+def _verify(
+    recipe: Recipe, variant: str, models: tuple[Task, Task, Task], reference: Task, build: Task
+) -> Task:
+    export, rewritten, quantized = models
+    verify = recipe.verify or DEFAULT_VERIFY
+    options: Options = {
+        "backend": recipe.build.backend,
+        "precision": variant,
+        "inputs": _inputs(recipe),
+        "tolerance": verify.tolerance.get(variant, {}),
+        "metrics": verify.options.get("metrics", {}),
+    }
+    inputs: list[InputRef] = [
+        ArtifactRef("reference", reference.id, "reference"),
+        ArtifactRef("exported", export.id, "model"),
+    ]
+    if rewritten is not export:
+        inputs.append(ArtifactRef("rewritten", rewritten.id, "model"))
+    if quantized is not rewritten:
+        inputs.append(ArtifactRef("quantized", quantized.id, "model"))
+    inputs += [
+        ArtifactRef("engine", build.id, "engine"),
+        ArtifactRef("info", build.id, "info"),
+    ]
+    return Task(
+        f"verify:{variant}", "verify", variant, options, tuple(inputs), variant, ("verify",)
+    )
+
+
+def _benchmark(recipe: Recipe, variant: str, build: Task) -> Task:
+    options: Options = {
+        "backend": recipe.build.backend,
+        "inputs": _inputs(recipe),
+        **(recipe.benchmark or {}),
+    }
+    return Task(
+        f"benchmark:{variant}",
+        "benchmark",
+        variant,
+        options,
+        (ArtifactRef("engine", build.id, "engine"),),
+        variant,
+        ("benchmark",),
+    )
+
+
+def _source(recipe: Recipe) -> Options:
+    source = recipe.source
+    match source:
+        case TorchSource():
+            return {
+                "kind": "torch",
+                "factory": source.factory,
+                "kwargs": source.kwargs,
+                "weights_key": source.weights_key,
+                "weights_format": source.weights.rpartition(".")[2] if source.weights else None,
+                "strict": source.strict,
+                "opset": source.opset,
+                "exporter": source.exporter,
+            }
+        case ExportedProgramSource():
+            return {"kind": "exported_program", "opset": source.opset}
+        case OnnxSource():
+            return {"kind": "onnx"}
+
+
+def _source_files(recipe: Recipe) -> tuple[InputRef, ...]:
+    source = recipe.source
+    match source:
+        case ExportedProgramSource():
+            return (SourceFile("program", source.file),)
+        case OnnxSource():
+            return (SourceFile("onnx", source.file, external=True),)
+        case TorchSource():
+            files = [SourceFile(f"files/{name}", name) for name in source.files]
+            if source.weights is not None:
+                files.append(SourceFile("weights", source.weights))
+            file = source.factory.partition(":")[0]
+            if file.endswith(".py"):
+                files.append(SourceFile("factory", file))
+            return tuple(files)
+
+
+def _dataset_files(dataset: Dataset) -> tuple[InputRef, ...]:
+    if len(dataset.files) == 1:
+        return (SourceFile("dataset", dataset.files[0]),)
+    return tuple(SourceFile(f"dataset/{name}", name) for name in dataset.files)
+
+
+def _inputs(
+    recipe: Recipe,
+    names: tuple[str, ...] = ("name", "dtype", "min", "opt", "max", "dims", "range"),
+) -> list[Any]:
+    return [{name: _plain(item, name) for name in names} for item in recipe.inputs]
+
+
+def _plain(item: Input, name: str) -> Any:
+    value = getattr(item, name)
+    return list(value) if isinstance(value, tuple) else value

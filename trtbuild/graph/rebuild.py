@@ -1,0 +1,313 @@
+"""The rebuilder: decides whether a task is stale, and brings its outputs up to date.
+
+In the words of "Build Systems a la Carte" (Mokhov et al. 2018, doi.org/10.1145/3236774): shallow
+constructive traces, with verifying traces as the fast path. An action's key names what it gives;
+what a run of it gave is recorded; any recorded result will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from trtbuild.errors import StageError, TrtbuildError
+from trtbuild.graph.action import (
+    Action,
+    Outcome,
+    Reason,
+    ReasonKind,
+    Task,
+    Verdict,
+    differences,
+)
+from trtbuild.graph.bind import Device, Outputs, bind, input_paths, options_of, with_discovered
+from trtbuild.graph.execute import Execution, Executor, Request
+from trtbuild.graph.workspace import Record, Workspace
+from trtbuild.recipe.model import Recipe
+from trtbuild.stages import STAGES
+from trtbuild.stages.base import Stage
+from trtbuild.store.action_cache import Trace
+from trtbuild.store.store import Store
+
+NO_DEVICE = "no CUDA device"
+
+
+class Listener(Protocol):
+    """Who watches a run."""
+
+    # A task has begun to execute.
+    def started(self, recipe: Recipe, task: Task, reasons: tuple[Reason, ...]) -> None: ...
+
+    # A line of what it is doing; the fraction is known for some stages.
+    def progress(self, recipe: Recipe, task: Task, text: str, fraction: float | None) -> None: ...
+
+    # It has its verdict.
+    def finished(self, recipe: Recipe, outcome: Outcome) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What should be done about a task, and why; `trace` is the recorded result, if any."""
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    action: Action | None = None  # None where the task does not get that far
+    trace: Trace | None = None
+    certain: bool = True
+
+
+@dataclass(slots=True)
+class Rebuilder:
+    """Brings the tasks of one recipe up to date, in an order that its caller sees to."""
+
+    recipe: Recipe
+    tasks: Mapping[str, Task]
+    store: Store
+    workspace: Workspace
+    executor: Executor
+    listener: Listener
+    device: Device | None
+    forced: frozenset[str] = frozenset()  # stages to run in any case
+    required: frozenset[str] = frozenset()  # stages that must not be skipped
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    results: dict[str, Outputs] = field(default_factory=dict)
+
+    def decide(self, task: Task) -> Decision:
+        """Whether the task is stale, from what is there now; changes nothing.
+
+        Every task that this one needs must have its result. Raises StageError, MissingPackage.
+        """
+        stage = STAGES[task.stage]
+        if blocked := self._blocked(task, stage):
+            return blocked
+        action, trace = self._find(task)
+        record = self.workspace.record(task)
+        if task.stage in self.forced:
+            reason = Reason(ReasonKind.FORCED, f"--rebuild {task.stage}")
+            return Decision(Verdict.EXECUTED, (reason,), action)
+        if trace is None:
+            return Decision(Verdict.EXECUTED, self._why_unknown(action, record), action)
+        wrong = self.workspace.differences(task, trace.outputs)
+        if not wrong:
+            return Decision(Verdict.UP_TO_DATE, (), action, trace)
+        if record is None:
+            wrong = [Reason(ReasonKind.FIRST_RUN, "not yet in this folder")]
+        elif record.key != action.key():
+            wrong = list(differences(record.action, action.document())) or wrong
+        if all(self.store.cas.has(digest) for _, digest in trace.outputs):
+            return Decision(Verdict.RESTORED, tuple(wrong), action, trace)
+        evicted = Reason(ReasonKind.EVICTED, "the cache no longer holds its result")
+        return Decision(Verdict.EXECUTED, (*wrong, evicted), action)
+
+    def present_action(self, task: Task) -> Action:
+        """The action that the task would be now. Raises as `decide`."""
+        action, trace = self._find(task)
+        record = self.workspace.record(task)
+        if trace is None and record is not None:
+            return self._as_recorded(action, record)
+        return action
+
+    def is_up_to_date(self, task: Task) -> bool:
+        """Decide, and if nothing is to be done, take note of the result."""
+        try:
+            decision = self.decide(task)
+        except TrtbuildError:
+            return False  # `rebuild` meets the same error and reports it
+        if decision.verdict is not Verdict.UP_TO_DATE:
+            return False
+        assert decision.action is not None  # noqa: S101 - decide() gives both with this verdict
+        assert decision.trace is not None  # noqa: S101
+        self._finish(task, decision, decision.action, decision.trace)
+        return True
+
+    def rebuild(self, task: Task) -> bool:
+        """Restore or execute the task; False if it failed. Its outcome is in `outcomes`."""
+        try:
+            decision = self.decide(task)
+            if decision.verdict is Verdict.SKIPPED:
+                return self._skip(task, decision)
+            assert decision.action is not None  # noqa: S101 - only a skipped task has none
+            with self.store.lock(decision.action.key()):
+                # Another process may have made it while this one waited for the lock.
+                return self._bring_up(task, self.decide(task))
+        except TrtbuildError as error:
+            return self._fail(task, error)
+
+    def _bring_up(self, task: Task, decision: Decision) -> bool:
+        assert decision.action is not None  # noqa: S101 - as in rebuild()
+        self.workspace.prepare()
+        if decision.trace is not None and decision.verdict is not Verdict.EXECUTED:
+            if self._restore(task, decision.trace.outputs):
+                self._finish(task, decision, decision.action, decision.trace)
+                return True
+            damaged = Reason(ReasonKind.EVICTED, "its result in the cache was damaged")
+            reasons = (*decision.reasons, damaged)
+            decision = replace(decision, verdict=Verdict.EXECUTED, reasons=reasons)
+        return self._execute(task, decision)
+
+    def _execute(self, task: Task, decision: Decision) -> bool:
+        self.listener.started(self.recipe, task, decision.reasons)
+        before = self._bind(task)
+        with self.store.scratch() as scratch:
+            execution = self.executor.run(self._request(task), scratch, self._progress_of(task))
+            if execution.error is not None:
+                reports = _reports(task, execution.outputs)
+                self.workspace.keep_failure(task, execution.log, reports)
+                raise execution.error
+            if self._bind(task) != before:
+                raise StageError(
+                    "an input was changed while the stage ran; its result was thrown away",
+                    hint="run it again",
+                )
+            action = self._bind_discovered(task, execution.discovered)
+            trace = self._record(task, before, action, execution)
+        if not self._restore(task, trace.outputs):
+            raise StageError("its result was removed from the cache at once", hint="run it again")
+        self._finish(task, decision, action, trace)
+        return True
+
+    def _record(self, task: Task, before: Action, action: Action, execution: Execution) -> Trace:
+        """Blobs first, trace last: what a trace names is always there."""
+        made = []
+        for output in STAGES[task.stage].outputs:
+            for name in output.files:
+                file = execution.outputs / name
+                if file.exists():
+                    made.append((name, self.store.cas.adopt(file)))
+                elif name not in output.optional:
+                    raise StageError(f"the stage made no {name}", hint="see its log")
+        trace = Trace(action.document(), tuple(sorted(made)), execution.seconds, execution.warnings)
+        self.store.actions.record(action.key(), trace)
+        if action.discovered:
+            names = tuple(name for name, _ in action.discovered)
+            self.store.actions.record_discovered(before.key(), names)
+        return trace
+
+    def _restore(self, task: Task, outputs: Outputs) -> bool:
+        wrong = {reason.field for reason in self.workspace.differences(task, outputs)}
+        for name, digest in outputs:
+            if name in wrong:
+                path = self.workspace.path(task, name)
+                if not self.store.cas.materialise(digest, path):
+                    return False
+        names = tuple(n for output in STAGES[task.stage].outputs for n in output.files)
+        self.workspace.remove_others(task, names, {name for name, _ in outputs})
+        return True
+
+    def _finish(self, task: Task, decision: Decision, action: Action, trace: Trace) -> None:
+        if decision.verdict is not Verdict.UP_TO_DATE:
+            self.workspace.write_record(task, Record(action.key(), action.document()))
+            self.workspace.forget_failure(task, _reports(task, Path()))
+        self._conclude(
+            Outcome(
+                task=task,
+                verdict=decision.verdict,
+                reasons=decision.reasons,
+                key=action.key(),
+                outputs=trace.outputs,
+                seconds=trace.seconds,
+                warnings=trace.warnings,
+            )
+        )
+        self.results[task.id] = trace.outputs
+
+    def _skip(self, task: Task, decision: Decision) -> bool:
+        if task.stage in self.required:
+            text = "; ".join(reason.text for reason in decision.reasons)
+            raise StageError(f"cannot run here: {text}", hint=f"--require {task.stage} asks for it")
+        self._conclude(Outcome(task, Verdict.SKIPPED, decision.reasons))
+        return True
+
+    def _fail(self, task: Task, error: TrtbuildError) -> bool:
+        log = self.workspace.log_path(task)
+        self._conclude(
+            Outcome(
+                task=task,
+                verdict=Verdict.FAILED,
+                reasons=(Reason(ReasonKind.ERROR, error.what),),
+                error=str(error),
+                log=str(log) if log.exists() else "",
+            )
+        )
+        return False
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.task.id] = outcome
+        self.listener.finished(self.recipe, outcome)
+
+    def _blocked(self, task: Task, stage: Stage) -> Decision | None:
+        if stage.needs_gpu and self.device is None:
+            return Decision(Verdict.SKIPPED, (Reason(ReasonKind.NO_DEVICE, NO_DEVICE),))
+        for needed in task.needs:
+            if needed not in self.results:
+                reason = Reason(ReasonKind.UPSTREAM_FAILED, f"{needed} has no result")
+                return Decision(Verdict.SKIPPED, (reason,))
+        return None
+
+    def _find(self, task: Task) -> tuple[Action, Trace | None]:
+        """The action and its trace; of the discovered sets, the first that gives a known key."""
+        action = self._bind(task)
+        candidates = [
+            with_discovered(action, names, self.recipe.folder, self.store.memo)
+            for names in self.store.actions.discovered(action.key())
+        ]
+        for candidate in (*candidates, action):
+            if (trace := self.store.actions.lookup(candidate.key())) is not None:
+                return candidate, trace
+        return (candidates[0] if candidates else action), None
+
+    def _as_recorded(self, action: Action, record: Record) -> Action:
+        """The action with what the recorded run was seen to read, where nothing newer is known."""
+        names = tuple(record.action.get("discovered", {}))
+        if action.discovered or not names:
+            return action
+        return with_discovered(action, names, self.recipe.folder, self.store.memo)
+
+    def _why_unknown(self, action: Action, record: Record | None) -> tuple[Reason, ...]:
+        if record is None:
+            return (Reason(ReasonKind.FIRST_RUN, "never built here"),)
+        changed = differences(record.action, self._as_recorded(action, record).document())
+        return changed or (Reason(ReasonKind.EVICTED, "the cache no longer holds its result"),)
+
+    def _bind(self, task: Task) -> Action:
+        return bind(task, self.results, self.recipe.folder, self.device, self.store.memo)
+
+    def _bind_discovered(self, task: Task, names: tuple[str, ...]) -> Action:
+        action = self._bind(task)
+        return with_discovered(action, names, self.recipe.folder, self.store.memo)
+
+    def _request(self, task: Task) -> Request:
+        stage = STAGES[task.stage]
+        artifacts = {
+            (needed, output.name): self.workspace.path(self.tasks[needed], output.files[0])
+            for needed in task.needs
+            for output in STAGES[self.tasks[needed].stage].outputs
+        }
+        folder = self.recipe.folder.resolve()
+        return Request(
+            module=stage.module,
+            options=options_of(task, stage, self.device),
+            inputs=input_paths(task, artifacts, folder),
+            folder=folder,
+            project=project_of(folder),
+            exclude=(self.workspace.root.parent, self.store.root),
+        )
+
+    def _progress_of(self, task: Task) -> Callable[[str, float | None], None]:
+        return lambda text, fraction: self.listener.progress(self.recipe, task, text, fraction)
+
+
+def _reports(task: Task, outputs: Path) -> list[Path]:
+    """The reports among a stage's outputs: worth having of a failed run too."""
+    found = [output for output in STAGES[task.stage].outputs if output.name == "result"]
+    return [outputs / output.files[0] for output in found]
+
+
+def project_of(folder: Path) -> Path:
+    """The nearest folder at or above this one that looks like a project's root, else this one."""
+    for candidate in (folder, *folder.parents):
+        if any((candidate / mark).exists() for mark in (".git", "pyproject.toml")):
+            return candidate
+    return folder

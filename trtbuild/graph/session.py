@@ -1,0 +1,210 @@
+"""One invocation over some recipes: the cache, the device, a rebuilder per recipe, a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trtbuild.errors import MissingPackage, UsageError
+from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
+from trtbuild.graph.bind import Device, options_of
+from trtbuild.graph.doit import schedule
+from trtbuild.graph.execute import Executor, LocalExecutor
+from trtbuild.graph.plan import plan
+from trtbuild.graph.rebuild import Listener, Rebuilder
+from trtbuild.graph.toolchain import missing, missing_error
+from trtbuild.graph.workspace import Workspace
+from trtbuild.recipe.model import Recipe
+from trtbuild.stages import STAGES
+from trtbuild.stages.base import Requirement
+from trtbuild.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line chooses; empty selections mean everything."""
+
+    stages: frozenset[str] = frozenset()
+    precisions: frozenset[str] = frozenset()
+    forced: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
+    out: Path | None = None
+    jobs: int = 1
+    keep_going: bool = False
+
+
+class Session:
+    """Rebuilders of some recipes over one cache, and which of their tasks are wanted."""
+
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        store: Store,
+        listener: Listener,
+        settings: Settings,
+        executor: Executor | None = None,
+    ) -> None:
+        self.settings = settings
+        self.executor = executor or LocalExecutor()
+        device = find_device()
+        self.rebuilders = tuple(
+            Rebuilder(
+                recipe=recipe,
+                tasks={task.id: task for task in plan(recipe)},
+                store=store,
+                workspace=Workspace(output_folder(recipe, settings.out), store.memo),
+                executor=self.executor,
+                listener=listener,
+                device=device,
+                forced=settings.forced,
+                required=settings.required,
+            )
+            for recipe in recipes
+        )
+        self.selected = tuple(_select(r, settings) for r in self.rebuilders)
+
+    def run(self) -> bool:
+        """Bring the selection up to date; whether nothing failed. Raises MissingPackage."""
+        self._check_packages()
+        schedule(
+            self.rebuilders,
+            self.selected,
+            jobs=self.settings.jobs,
+            keep_going=self.settings.keep_going,
+        )
+        for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
+            _fill_in(rebuilder, needed_by(rebuilder, selected))
+        return not any(
+            outcome.verdict is Verdict.FAILED
+            for rebuilder in self.rebuilders
+            for outcome in rebuilder.outcomes.values()
+        )
+
+    def preview(self) -> None:
+        """Fill each rebuilder's outcomes with what a run would do; nothing is changed."""
+        for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
+            for task_id in needed_by(rebuilder, selected):
+                outcome = _predict(rebuilder, rebuilder.tasks[task_id])
+                rebuilder.outcomes[task_id] = outcome
+                if outcome.verdict in (Verdict.UP_TO_DATE, Verdict.RESTORED):
+                    rebuilder.results[task_id] = outcome.outputs
+
+    def _check_packages(self) -> None:
+        lacking: dict[Requirement, str] = {}
+        for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
+            for task_id in needed_by(rebuilder, selected):
+                task = rebuilder.tasks[task_id]
+                stage = STAGES[task.stage]
+                if stage.needs_gpu and rebuilder.device is None:
+                    continue  # it will be skipped
+                options = options_of(task, stage, rebuilder.device)
+                for requirement in missing(stage, options):
+                    lacking.setdefault(requirement, task.stage)
+        if lacking:
+            stages = ", ".join(dict.fromkeys(lacking.values()))
+            raise missing_error(stages, tuple(lacking))
+
+
+def find_device() -> Device | None:
+    """The first CUDA device's facts, or None."""
+    from trtbuild.cuda.probe import probe
+
+    devices = probe().devices
+    if not devices:
+        return None
+    gpu = devices[0]
+    return Device(
+        (
+            ("gpu", gpu.name),
+            ("gpu.compute_capability", gpu.compute_capability),
+            ("gpu.driver", gpu.driver),
+        )
+    )
+
+
+def output_folder(recipe: Recipe, out: Path | None) -> Path:
+    """Where a recipe's outputs lie: `build/NAME` beside the recipe, or below `--out`."""
+    return (out if out is not None else recipe.folder / "build") / recipe.name
+
+
+def needed_by(rebuilder: Rebuilder, selected: Iterable[str]) -> list[str]:
+    """The selected tasks and all that they need, in the order of the plan."""
+    wanted: set[str] = set()
+    waiting = list(selected)
+    while waiting:
+        task_id = waiting.pop()
+        if task_id not in wanted:
+            wanted.add(task_id)
+            waiting += rebuilder.tasks[task_id].needs
+    return [task_id for task_id in rebuilder.tasks if task_id in wanted]
+
+
+def _select(rebuilder: Rebuilder, settings: Settings) -> list[str]:
+    unknown = settings.precisions - rebuilder.recipe.precisions.keys()
+    if unknown:
+        raise UsageError(
+            f"{rebuilder.recipe.path} has no precision {', '.join(sorted(unknown))}",
+            hint=f"it has {', '.join(rebuilder.recipe.precisions)}",
+        )
+    selected = [
+        task.id
+        for task in rebuilder.tasks.values()
+        if (not settings.stages or task.stage in settings.stages)
+        and (not settings.precisions or task.variant is None or task.variant in settings.precisions)
+    ]
+    if not selected:
+        raise UsageError(
+            f"{rebuilder.recipe.path} has no stage {' or '.join(sorted(settings.stages))}",
+            hint=f"it has {', '.join(dict.fromkeys(t.stage for t in rebuilder.tasks.values()))}",
+        )
+    return selected
+
+
+def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
+    """Give the tasks that doit did not come to their verdict."""
+    for task_id in wanted:
+        if task_id in rebuilder.outcomes:
+            continue
+        task = rebuilder.tasks[task_id]
+        failed = [needed for needed in task.needs if _is_broken(rebuilder.outcomes[needed])]
+        if failed:
+            reason = Reason(ReasonKind.UPSTREAM_FAILED, f"{', '.join(failed)} failed")
+        else:
+            text = "not begun: another task failed before (--continue goes on)"
+            reason = Reason(ReasonKind.UPSTREAM_FAILED, text)
+        rebuilder.outcomes[task_id] = Outcome(task, Verdict.SKIPPED, (reason,))
+
+
+def _is_broken(outcome: Outcome) -> bool:
+    return outcome.verdict is Verdict.FAILED or (
+        outcome.verdict is Verdict.SKIPPED
+        and any(reason.kind is ReasonKind.UPSTREAM_FAILED for reason in outcome.reasons)
+    )
+
+
+def _predict(rebuilder: Rebuilder, task: Task) -> Outcome:
+    waits_for = [name for name in task.needs if name not in rebuilder.results]
+    stage = STAGES[task.stage]
+    if stage.needs_gpu and rebuilder.device is None:
+        decision = rebuilder.decide(task)
+        return Outcome(task, decision.verdict, decision.reasons)
+    if waits_for:
+        behind = {name for other in waits_for for name in needed_by(rebuilder, [other])[:-1]}
+        nearest = ", ".join(name for name in waits_for if name not in behind)
+        text = f"after {nearest}, unless that gives the same as before"
+        reason = Reason(ReasonKind.UPSTREAM, text)
+        return Outcome(task, Verdict.EXECUTED, (reason,), certain=False)
+    try:
+        decision = rebuilder.decide(task)
+    except MissingPackage as error:
+        reason = Reason(ReasonKind.ERROR, f"{error.what}: {error.hint}")
+        return Outcome(task, Verdict.SKIPPED, (reason,), error=str(error))
+    return Outcome(
+        task=task,
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        key=decision.action.key() if decision.action else "",
+        outputs=decision.trace.outputs if decision.trace else (),
+        seconds=decision.trace.seconds if decision.trace else 0.0,
+    )

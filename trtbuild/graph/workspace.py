@@ -1,0 +1,108 @@
+"""The output folder of a recipe: artifacts under their own names, and what was last made there."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trtbuild.graph.action import Reason, ReasonKind, Task
+from trtbuild.store.digest import Digest, canonical_json
+from trtbuild.store.files import copy_file, store_errors, write_file
+from trtbuild.store.memo import Memo
+
+RECORDS = ".trtbuild"
+"""Folder of the records, one per task, below the recipe's output folder."""
+
+IGNORE_ALL = b"# outputs of trtbuild; the recipe is what belongs in the repository\n*\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a task last was in this folder: its action key and the action's document."""
+
+    key: str
+    action: dict[str, Any]
+
+
+class Workspace:
+    """The folder that one recipe's outputs lie in."""
+
+    def __init__(self, root: Path, memo: Memo) -> None:
+        self.root = root
+        self._memo = memo
+
+    def path(self, task: Task, file: str) -> Path:
+        """Where an output file of a task lies."""
+        return self.root / task.folder / file
+
+    def log_path(self, task: Task) -> Path:
+        """Where the log of a task that failed is kept."""
+        return self.root / task.folder / f"{task.stage}.failed.log"
+
+    def record(self, task: Task) -> Record | None:
+        """What the task last was here; None if it never was, or the record is damaged."""
+        try:
+            document = json.loads(self._record_path(task).read_bytes())
+            return Record(str(document["key"]), dict(document["action"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write_record(self, task: Task, record: Record) -> None:
+        """Remember what the task now is here. Raises StoreError."""
+        document = {"key": record.key, "action": record.action}
+        write_file(self._record_path(task), canonical_json(document))
+
+    def prepare(self) -> None:
+        """Make the folder, with a .gitignore that keeps it out of repositories."""
+        ignore = self.root / ".gitignore"
+        if not ignore.exists():
+            write_file(ignore, IGNORE_ALL)
+
+    def differences(self, task: Task, outputs: tuple[tuple[str, Digest], ...]) -> list[Reason]:
+        """How the files on disk differ from what the task should have made; empty if they do not.
+
+        A file of an earlier result that this one lacks (an optional one) also counts.
+        """
+        found = []
+        for name, digest in outputs:
+            path = self.root / task.folder / name
+            try:
+                if self._memo.digest(path) != digest:
+                    found.append(Reason(ReasonKind.OUTPUT_DAMAGED, f"{name} was changed", name))
+            except OSError:
+                found.append(Reason(ReasonKind.OUTPUT_MISSING, f"{name} is missing", name))
+        return found
+
+    def remove_others(self, task: Task, names: tuple[str, ...], made: set[str]) -> None:
+        """Remove output files of this stage that this result does not have. Raises StoreError."""
+        for name in names:
+            if name not in made:
+                path = self.path(task, name)
+                with store_errors("cannot remove", path):
+                    path.unlink(missing_ok=True)
+
+    def keep_failure(self, task: Task, log: Path, reports: list[Path]) -> None:
+        """Keep the log of a failed stage, and what it wrote of its failure. Raises StoreError.
+
+        They get names of their own: outputs of an earlier success stay what they are.
+        """
+        for file, kept in ((log, self.log_path(task)), *self._failed(task, reports)):
+            if file.exists():
+                copy_file(file, kept)
+
+    def forget_failure(self, task: Task, reports: list[Path]) -> None:
+        """Remove what is left of an earlier failure. Raises StoreError."""
+        for kept in (self.log_path(task), *(path for _, path in self._failed(task, reports))):
+            with store_errors("cannot remove", kept):
+                kept.unlink(missing_ok=True)
+
+    def _failed(self, task: Task, reports: list[Path]) -> list[tuple[Path, Path]]:
+        return [
+            (report, self.path(task, f"{report.stem}.failed{report.suffix}")) for report in reports
+        ]
+
+    def _record_path(self, task: Task) -> Path:
+        return self.root / RECORDS / f"{task.id.replace(':', os.extsep)}.json"

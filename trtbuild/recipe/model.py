@@ -1,0 +1,142 @@
+"""The frozen values that a validated recipe becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
+Options: TypeAlias = dict[str, JSONValue]
+"""Options as the action holds them: plain JSON, defaults filled in, numbers normalised."""
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a value stands in its file; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class TorchSource:
+    """A callable that makes an nn.Module, and the weights that go into it."""
+
+    factory: str  # "models/digits.py:DigitsNet" or "package.module:callable"
+    kwargs: Options
+    weights: str | None  # .safetensors, .pt or .pth, relative to the recipe
+    weights_key: str | None  # where the state dict lies in a checkpoint, dotted
+    strict: bool  # whether names in the weights must match the module's exactly
+    opset: int
+    exporter: str  # "dynamo" or "torchscript"
+    files: tuple[str, ...]  # further files that the factory reads
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedProgramSource:
+    """A torch.export.ExportedProgram saved as .pt2."""
+
+    file: str
+    opset: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxSource:
+    """An ONNX file, with its external data beside it."""
+
+    file: str
+
+
+Source: TypeAlias = TorchSource | ExportedProgramSource | OnnxSource
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of the model; min = opt = max where it is static."""
+
+    name: str
+    dtype: str
+    min: Shape
+    opt: Shape
+    max: Shape
+    dims: tuple[str | None, ...] | None  # names of the dimensions, where the recipe gives them
+    range: tuple[float, float] | None  # of random values: [low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class SurgeryStep:
+    """One rewrite of the graph: a named operation with its options, or a Python hook."""
+
+    op: str  # "fold_constants", ..., or "hook"
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Where samples come from: kind "npz", "python" or "random", and the options of that kind."""
+
+    kind: str
+    options: Options
+    files: tuple[str, ...]  # what the dataset reads, relative to the recipe; declared inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How engines are built: the backend, and the options that go to its builder."""
+
+    backend: str  # "tensorrt" or "tensorrt_rtx"
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """What a variant is compared on, and how far it may be off."""
+
+    dataset: Dataset
+    options: Options  # samples, batch, metrics
+    tolerance: dict[str, Options]  # precision -> metric -> limit
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One recipe: a model and how it becomes engines.
+
+    `path` and `positions` say where it was written and never enter an action.
+    """
+
+    name: str
+    source: Source
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+    surgery: tuple[SurgeryStep, ...]
+    precisions: dict[str, Options]  # variant name -> options of that precision
+    build: Build
+    verify: Verify | None
+    benchmark: Options | None
+    path: Path = field(compare=False)
+    positions: dict[tuple[str | int, ...], Position] = field(compare=False, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the recipe's relative paths start from."""
+        return self.path.parent
+
+    def where(self, *key: str | int) -> str:
+        """`recipe.yaml:12:7 inputs.image.opt` for the nearest written ancestor of a key."""
+        dotted = dotted_key(key)
+        for length in range(len(key), -1, -1):
+            position = self.positions.get(key[:length])
+            if position is not None:
+                return f"{self.path}:{position.line}:{position.column} {dotted}".rstrip()
+        return f"{self.path} {dotted}".rstrip()
+
+
+def dotted_key(key: tuple[str | int, ...]) -> str:
+    """`surgery[2].op` for ("surgery", 2, "op")."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")

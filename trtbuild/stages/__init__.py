@@ -1,0 +1,96 @@
+"""The stages, in one dict; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from trtbuild.recipe.model import Options
+from trtbuild.stages.base import Output, Requirement, Stage
+
+MODEL = Output("model", ("model.onnx", "model.onnx.data"), optional=("model.onnx.data",))
+"""An ONNX file; weights beyond what protobuf can hold lie in the one file beside it."""
+
+ONNX = Requirement("onnx", "")
+ONNXRUNTIME = Requirement("onnxruntime", "")
+SURGEON = Requirement("onnx-graphsurgeon", "")
+NUMPY = Requirement("numpy", "")
+TORCH = Requirement("torch", "torch")
+
+
+def _source(options: Options) -> tuple[Requirement, ...]:
+    """What it takes to run the recipe's source model."""
+    source = options["source"]
+    assert isinstance(source, dict)  # noqa: S101 - the plan wrote it
+    if source["kind"] == "onnx":
+        return (ONNX, ONNXRUNTIME, SURGEON)
+    found = [ONNX, ONNXRUNTIME, TORCH]
+    if source.get("exporter") != "torchscript":
+        found.append(Requirement("onnxscript", "torch"))
+    if source.get("weights_format") == "safetensors":
+        found.append(Requirement("safetensors", "torch"))
+    return tuple(found)
+
+
+def _backend(options: Options) -> Requirement:
+    if options["backend"] == "tensorrt_rtx":
+        return Requirement(
+            "tensorrt-rtx", "rtx", ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings")
+        )
+    return Requirement("tensorrt", "tensorrt", ("tensorrt-cu13-bindings", "tensorrt-cu12-bindings"))
+
+
+def _quantize(_: Options) -> tuple[Requirement, ...]:
+    return (Requirement("nvidia-modelopt", "quantize"), ONNX, ONNXRUNTIME, TORCH)
+
+
+def _verify(options: Options) -> tuple[Requirement, ...]:
+    if not options["gpu"]:
+        return (ONNX, ONNXRUNTIME, NUMPY)
+    return (ONNX, ONNXRUNTIME, NUMPY, _backend(options), Requirement("pycuda", "gpu"))
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("export", 1, "trtbuild.stages.export", (MODEL,), _source),
+        Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), lambda _: (ONNX, SURGEON)),
+        Stage(
+            "reference",
+            1,
+            "trtbuild.stages.reference",
+            (Output("reference", ("reference.json", "reference.npz")),),
+            lambda options: (*_source(options), NUMPY),
+        ),
+        Stage(
+            "quantize",
+            1,
+            "trtbuild.stages.quantize",
+            (MODEL, Output("report", ("quantize.json",))),
+            _quantize,
+        ),
+        Stage(
+            "build",
+            1,
+            "trtbuild.stages.build",
+            (
+                Output("engine", ("engine.plan",)),
+                Output("info", ("build.json",)),
+                Output("log", ("build.log",)),
+            ),
+            lambda options: (_backend(options),),
+        ),
+        Stage(
+            "verify",
+            1,
+            "trtbuild.stages.verify",
+            (Output("result", ("verify.json",)),),
+            _verify,
+        ),
+        Stage(
+            "benchmark",
+            1,
+            "trtbuild.stages.benchmark",
+            (Output("result", ("benchmark.json",)),),
+            lambda options: (_backend(options), Requirement("pycuda", "gpu")),
+            needs_gpu=True,
+        ),
+    )
+}

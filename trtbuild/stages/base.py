@@ -1,0 +1,76 @@
+"""What a stage is: the contract between the graph and the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from trtbuild.recipe.model import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An artifact that a stage makes: its files, the main one first.
+
+    Files are names directly below the outputs folder. A file in `optional` may be missing.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+class Reporter(Protocol):
+    """How a running stage speaks to the person who waits for it."""
+
+    # One line of what is being done; `fraction` from 0 to 1 where it is known.
+    def progress(self, text: str, fraction: float | None = None) -> None: ...
+
+    # Something that does not stop the stage, but that the user should know.
+    def warn(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a stage gets: it reads `inputs`, writes below `outputs`, and returns nothing.
+
+    `inputs` maps a role to a path: the artifact's main file, or what the recipe names. `folder`
+    is the recipe's folder, which Python references ("file.py:function") are relative to.
+    """
+
+    options: Options
+    inputs: Mapping[str, Path]
+    outputs: Path
+    folder: Path
+    reporter: Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A distribution that must be installed, and the extra of trtbuild that installs it.
+
+    `alternatives` are distributions that hold the same modules under other names.
+    """
+
+    distribution: str
+    extra: str  # "" where the core itself depends on it
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A kind of work, as the registry lists it; the module is imported only in the child process.
+
+    The module has one public function, `run(context: StageContext) -> None`, which raises
+    StageError for whatever the user can mend.
+    """
+
+    name: str
+    version: int  # in the action key: raise it when the same action gives other bytes
+    module: str
+    outputs: tuple[Output, ...]
+    requires: Callable[[Options], tuple[Requirement, ...]]  # their versions are in the action
+    needs_gpu: bool = False  # SKIPPED without one, and takes the GPU's lease
+    gpu_facts: bool = False  # the GPU and driver, where there is one, are in the action

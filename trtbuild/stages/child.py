@@ -1,0 +1,103 @@
+"""The child process that a stage runs in: reads a request, runs the stage, reports by events.
+
+Started as `python -m trtbuild.stages.child REQUEST DESCRIPTOR`, where the descriptor is the write
+end of a pipe. Events are JSON lines: progress, warning, error, and at last done, which names what
+the user's own code was seen to read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from trtbuild.errors import TrtbuildError
+from trtbuild.stages.base import StageContext
+from trtbuild.stages.watch import Watch
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class PipeReporter:
+    """Sends what a stage reports up the pipe."""
+
+    def __init__(self, pipe: TextIO) -> None:
+        self._pipe = pipe
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        """One line of what is being done."""
+        self.send(event="progress", text=text, fraction=fraction)
+
+    def warn(self, text: str) -> None:
+        """Something that does not stop the stage."""
+        self.send(event="warning", text=text)
+
+    def send(self, **event: Any) -> None:
+        """Write one event; a parent that is gone ends this process by signal."""
+        self._pipe.write(json.dumps(event) + "\n")
+        self._pipe.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage that a request file asks for; returns the exit code."""
+    _die_with_parent()
+    request = json.loads(Path(arguments[0]).read_bytes())
+    reporter = PipeReporter(os.fdopen(int(arguments[1]), "w"))
+    folder = Path(request["folder"])
+    context = StageContext(
+        options=request["options"],
+        inputs={role: Path(path) for role, path in request["inputs"].items()},
+        outputs=Path(request["outputs"]),
+        folder=folder,
+        reporter=reporter,
+    )
+    watch = Watch(
+        folder,
+        Path(request["project"]),
+        exclude=tuple(map(Path, request["exclude"])),
+        declared=tuple(context.inputs.values()),
+    )
+    try:
+        watch.start()
+        importlib.import_module(request["module"]).run(context)
+    except TrtbuildError as error:
+        traceback.print_exc()  # to the log
+        reporter.send(event="error", what=error.what, where=error.where, hint=error.hint, bug=False)
+        return 1
+    except MemoryError:
+        traceback.print_exc()
+        reporter.send(
+            event="error",
+            what="out of memory",
+            where="",
+            hint="use smaller max shapes or fewer samples, or a machine with more memory",
+            bug=False,
+        )
+        return 1
+    except Exception as error:  # the edge of the process: the parent must learn of it in any case
+        traceback.print_exc()
+        reporter.send(
+            event="error", what=f"{type(error).__name__}: {error}", where="", hint="", bug=True
+        )
+        return 3
+    reporter.send(event="done", discovered=watch.discovered(request["options"]))
+    return 0
+
+
+def _die_with_parent() -> None:
+    """A build must not go on, and hold the GPU, when the run that wants it is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Native libraries have crashed in their exit handlers; the work is done and reported by now.
+    os._exit(code)

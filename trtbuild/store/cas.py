@@ -1,0 +1,80 @@
+"""Content-addressed storage: a digest names bytes, and only bytes that hash to it are served."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from trtbuild.store.digest import Digest
+from trtbuild.store.files import copy_file, store_errors
+from trtbuild.store.memo import Memo
+
+READ_ONLY = 0o444
+"""Blobs are shared by everything that was built from them; nothing may write to one."""
+
+
+class CAS:
+    """Blobs below a folder, fanned out by the first two digits of their hash."""
+
+    def __init__(self, root: Path, memo: Memo) -> None:
+        self._root = root
+        self._memo = memo
+
+    def path(self, digest: Digest) -> Path:
+        """Where a blob lies, whether it is there or not."""
+        return self._root / digest.hash[:2] / digest.hash[2:]
+
+    def has(self, digest: Digest) -> bool:
+        """Whether a blob of this size is there; its bytes are verified when it is read."""
+        try:
+            return os.stat(self.path(digest)).st_size == digest.size_bytes  # noqa: PTH116 - no-op path
+        except OSError:
+            return False
+
+    def adopt(self, file: Path) -> Digest:
+        """Move a finished file into the storage; it must not be written to any more.
+
+        Raises StoreError, and then the storage is as before.
+        """
+        with store_errors("cannot store", file):
+            digest = self._memo.digest(file)
+            blob = self.path(digest)
+            if self.verified(digest):
+                file.unlink()
+                return digest
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+            file.chmod(READ_ONLY)
+            file.replace(blob)
+        self._memo.remember(blob, digest)
+        return digest
+
+    def verified(self, digest: Digest) -> bool:
+        """Whether the blob is there with the right bytes; a damaged one is dropped."""
+        if not self.has(digest):
+            self._drop(digest)
+            return False
+        try:
+            if self._memo.digest(self.path(digest)) == digest:
+                return True
+        except OSError:
+            pass  # unreadable is as good as damaged
+        self._drop(digest)
+        return False
+
+    def materialise(self, digest: Digest, destination: Path) -> bool:
+        """Put a copy of the blob at `destination`; False where it is missing or damaged.
+
+        Raises StoreError if the destination cannot be written.
+        """
+        if not self.verified(digest):
+            return False
+        copy_file(self.path(digest), destination)
+        self._memo.remember(destination, digest)
+        return True
+
+    def _drop(self, digest: Digest) -> None:
+        with contextlib.suppress(OSError):
+            self.path(digest).unlink()
