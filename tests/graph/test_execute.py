@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ def execute(tmp_path: Path, do: str, executor: LocalExecutor | None = None) -> E
         folder=folder,
         project=folder,
         exclude=(tmp_path / "project" / "build",),
+        environment={},
     )
     return (executor or LocalExecutor()).run(request, scratch, lambda _, __: None)
 

@@ -49,7 +49,7 @@ def bind(
 
 def options_of(task: Task, stage: Stage, device: Device | None) -> Options:
     """The task's options, and for a stage that uses a GPU where there is one, whether there is."""
-    if not stage.gpu_facts:
+    if not stage.takes_gpu:
         return task.options
     return {**task.options, "gpu": device is not None}
 
@@ -58,9 +58,14 @@ def _toolchain(
     stage: Stage, options: Options, device: Device | None
 ) -> tuple[tuple[str, str], ...]:
     facts = toolchain_of(stage, options)
-    if device is not None and (stage.gpu_facts or stage.needs_gpu):
+    if device is not None and uses_gpu(stage, options):
         facts += device.facts
     return tuple(sorted(facts))
+
+
+def uses_gpu(stage: Stage, options: Options) -> bool:
+    """Whether the stage runs on the GPU, given options from `options_of`."""
+    return stage.needs_gpu(options) or bool(stage.takes_gpu and options["gpu"])
 
 
 def with_discovered(action: Action, names: tuple[str, ...], folder: Path, memo: Memo) -> Action:

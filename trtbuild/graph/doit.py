@@ -65,7 +65,7 @@ def _doit_dict(
         "actions": [(_run, [rebuilder, task, bugs])],
         "task_dep": [f"{prefix}:{needed}" for needed in task.needs],
         "uptodate": [partial(_is_up_to_date, rebuilder, task, bugs)],
-        "verbosity": 0,
+        "io": {"capture": False},  # our listener draws on the terminal itself
     }
 
 

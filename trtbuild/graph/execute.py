@@ -30,7 +30,8 @@ class Request:
     """A stage to run: its module, options and inputs, and where the user's code lives.
 
     `inputs` maps roles to absolute paths; `project` is the folder whose files count as the
-    user's own; `exclude` are folders in it that hold outputs.
+    user's own; `exclude` are folders in it that hold outputs. `environment` is added to this
+    process's own.
     """
 
     module: str
@@ -39,6 +40,7 @@ class Request:
     folder: Path
     project: Path
     exclude: tuple[Path, ...]
+    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class LocalExecutor:
         outputs.mkdir()
         self._write_request(request, scratch / "request.json", outputs)
         started = time.monotonic()
-        events, returncode = self._child(scratch / "request.json", log, progress)
+        document = scratch / "request.json"
+        events, returncode = self._child(request.environment, document, log, progress)
         error = _error(events, returncode, log)
         done = [event for event in events if event["event"] == "done"]
         return Execution(
@@ -108,7 +111,7 @@ class LocalExecutor:
         path.write_text(json.dumps(document))
 
     def _child(
-        self, request: Path, log: Path, progress: Progress
+        self, environment: Mapping[str, str], request: Path, log: Path, progress: Progress
     ) -> tuple[list[dict[str, Any]], int]:
         reading, writing = os.pipe()
         with log.open("wb") as sink:
@@ -119,7 +122,7 @@ class LocalExecutor:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 pass_fds=(writing,),
-                env=_environment(),
+                env=_environment(environment),
                 start_new_session=True,  # an interrupt at the terminal is ours to pass on
             )
         os.close(writing)
@@ -137,9 +140,9 @@ class LocalExecutor:
                 process.wait()
 
 
-def _environment() -> dict[str, str]:
+def _environment(added: Mapping[str, str]) -> dict[str, str]:
     """The child's environment: ours, but for what makes runs differ from each other."""
-    return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", **added}
 
 
 def _read_events(descriptor: int, progress: Progress) -> list[dict[str, Any]]:

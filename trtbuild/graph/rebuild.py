@@ -7,7 +7,8 @@ what a run of it gave is recorded; any recorded result will do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -22,12 +23,19 @@ from trtbuild.graph.action import (
     Verdict,
     differences,
 )
-from trtbuild.graph.bind import Device, Outputs, bind, input_paths, options_of, with_discovered
-from trtbuild.graph.execute import Execution, Executor, Request
+from trtbuild.graph.bind import (
+    Device,
+    Outputs,
+    bind,
+    input_paths,
+    options_of,
+    uses_gpu,
+    with_discovered,
+)
+from trtbuild.graph.execute import Execution, Executor, Progress, Request
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
-from trtbuild.stages.base import Stage
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.store import Store
 
@@ -79,8 +87,7 @@ class Rebuilder:
 
         Every task that this one needs must have its result. Raises StageError, MissingPackage.
         """
-        stage = STAGES[task.stage]
-        if blocked := self._blocked(task, stage):
+        if blocked := self._blocked(task):
             return blocked
         action, trace = self._find(task)
         record = self.workspace.record(task)
@@ -151,7 +158,10 @@ class Rebuilder:
         self.listener.started(self.recipe, task, decision.reasons)
         before = self._bind(task)
         with self.store.scratch() as scratch:
-            execution = self.executor.run(self._request(task), scratch, self._progress_of(task))
+            progress = self._progress_of(task)
+            with self._lease(task, progress) as environment:
+                request = self._request(task, environment)
+                execution = self.executor.run(request, scratch, progress)
             if execution.error is not None:
                 reports = _reports(task, execution.outputs)
                 self.workspace.keep_failure(task, execution.log, reports)
@@ -237,8 +247,12 @@ class Rebuilder:
         self.outcomes[outcome.task.id] = outcome
         self.listener.finished(self.recipe, outcome)
 
-    def _blocked(self, task: Task, stage: Stage) -> Decision | None:
-        if stage.needs_gpu and self.device is None:
+    def lacks_device(self, task: Task) -> bool:
+        """Whether the task needs a GPU that is not there."""
+        return self.device is None and STAGES[task.stage].needs_gpu(task.options)
+
+    def _blocked(self, task: Task) -> Decision | None:
+        if self.lacks_device(task):
             return Decision(Verdict.SKIPPED, (Reason(ReasonKind.NO_DEVICE, NO_DEVICE),))
         for needed in task.needs:
             if needed not in self.results:
@@ -278,7 +292,22 @@ class Rebuilder:
         action = self._bind(task)
         return with_discovered(action, names, self.recipe.folder, self.store.memo)
 
-    def _request(self, task: Task) -> Request:
+    @contextlib.contextmanager
+    def _lease(self, task: Task, progress: Progress) -> Iterator[Mapping[str, str]]:
+        """Hold a GPU while a stage runs on it, since timings decide tactics; yields what the
+        stage's process must have in its environment to see that one."""
+        stage = STAGES[task.stage]
+        if self.device is None or not uses_gpu(stage, options_of(task, stage, self.device)):
+            yield {}
+            return
+        from trtbuild.cuda.lease import acquire
+        from trtbuild.cuda.probe import probe
+
+        alike = [gpu for gpu in probe().devices if gpu.name == probe().devices[0].name]
+        with acquire(alike, lambda text: progress(text, None)) as lease:
+            yield {"CUDA_VISIBLE_DEVICES": lease.device.uuid}
+
+    def _request(self, task: Task, environment: Mapping[str, str]) -> Request:
         stage = STAGES[task.stage]
         artifacts = {
             (needed, output.name): self.workspace.path(self.tasks[needed], output.files[0])
@@ -293,9 +322,10 @@ class Rebuilder:
             folder=folder,
             project=project_of(folder),
             exclude=(self.workspace.root.parent, self.store.root),
+            environment=environment,
         )
 
-    def _progress_of(self, task: Task) -> Callable[[str, float | None], None]:
+    def _progress_of(self, task: Task) -> Progress:
         return lambda text, fraction: self.listener.progress(self.recipe, task, text, fraction)
 
 

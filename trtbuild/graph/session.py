@@ -96,9 +96,9 @@ class Session:
             for task_id in needed_by(rebuilder, selected):
                 task = rebuilder.tasks[task_id]
                 stage = STAGES[task.stage]
-                if stage.needs_gpu and rebuilder.device is None:
-                    continue  # it will be skipped
                 options = options_of(task, stage, rebuilder.device)
+                if rebuilder.device is None and stage.needs_gpu(options):
+                    continue  # it will be skipped
                 for requirement in missing(stage, options):
                     lacking.setdefault(requirement, task.stage)
         if lacking:
@@ -185,8 +185,7 @@ def _is_broken(outcome: Outcome) -> bool:
 
 def _predict(rebuilder: Rebuilder, task: Task) -> Outcome:
     waits_for = [name for name in task.needs if name not in rebuilder.results]
-    stage = STAGES[task.stage]
-    if stage.needs_gpu and rebuilder.device is None:
+    if rebuilder.lacks_device(task):
         decision = rebuilder.decide(task)
         return Outcome(task, decision.verdict, decision.reasons)
     if waits_for:

@@ -38,7 +38,16 @@ def _backend(options: Options) -> Requirement:
 
 
 def _quantize(_: Options) -> tuple[Requirement, ...]:
-    return (Requirement("nvidia-modelopt", "quantize"), ONNX, ONNXRUNTIME, TORCH)
+    # All but the first three are imported by modelopt.onnx.
+    names = ("nvidia-modelopt", "torch", "onnxscript", "onnxslim", "polygraphy", "lief")
+    return (ONNX, ONNXRUNTIME, NUMPY, *(Requirement(name, "quantize") for name in names))
+
+
+def _builds_for_this_gpu(options: Options) -> bool:
+    """TensorRT times kernels on the GPU; TensorRT-RTX only has to know it if it is the target."""
+    capabilities = options["compute_capabilities"]
+    assert isinstance(capabilities, list)  # noqa: S101 - the plan wrote it
+    return options["backend"] == "tensorrt" or "current" in capabilities
 
 
 def _verify(options: Options) -> tuple[Requirement, ...]:
@@ -76,6 +85,7 @@ STAGES: dict[str, Stage] = {
                 Output("log", ("build.log",)),
             ),
             lambda options: (_backend(options),),
+            needs_gpu=_builds_for_this_gpu,
         ),
         Stage(
             "verify",
@@ -83,6 +93,7 @@ STAGES: dict[str, Stage] = {
             "trtbuild.stages.verify",
             (Output("result", ("verify.json",)),),
             _verify,
+            takes_gpu=True,
         ),
         Stage(
             "benchmark",
@@ -90,7 +101,7 @@ STAGES: dict[str, Stage] = {
             "trtbuild.stages.benchmark",
             (Output("result", ("benchmark.json",)),),
             lambda options: (_backend(options), Requirement("pycuda", "gpu")),
-            needs_gpu=True,
+            needs_gpu=lambda _: True,
         ),
     )
 }

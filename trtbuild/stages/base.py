@@ -72,5 +72,5 @@ class Stage:
     module: str
     outputs: tuple[Output, ...]
     requires: Callable[[Options], tuple[Requirement, ...]]  # their versions are in the action
-    needs_gpu: bool = False  # SKIPPED without one, and takes the GPU's lease
-    gpu_facts: bool = False  # the GPU and driver, where there is one, are in the action
+    needs_gpu: Callable[[Options], bool] = lambda _: False  # SKIPPED where there is none
+    takes_gpu: bool = False  # uses one where there is one: option "gpu" says so

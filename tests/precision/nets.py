@@ -1,0 +1,111 @@
+"""Small graphs whose behaviour in low precision is known, and a reporter that remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+MASK = -3.4028234663852886e38  # torch.finfo(torch.float32).min, which exporters write for "hidden"
+
+
+@dataclass
+class Recorder:
+    """A stage's reporter: keeps what was said."""
+
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        """Keep a line."""
+        assert fraction is None or 0 <= fraction <= 1
+        self.lines.append(text)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning."""
+        self.warnings.append(text)
+
+
+def make(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, list[int | str]],
+    outputs: list[str],
+    constants: dict[str, np.ndarray],
+    opset: int = 18,
+) -> onnx.ModelProto:
+    """A checked model with float32 inputs and outputs."""
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    model = onnx.shape_inference.infer_shapes(model)  # the checker wants the outputs' shapes
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def weights(*shape: int, seed: int = 0) -> np.ndarray:
+    """Seeded normal weights, scaled so that a layer keeps the size of its input."""
+    values = np.random.default_rng(seed).standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+    return values.astype(np.float32)
+
+
+def attention(mask: float = MASK) -> onnx.ModelProto:
+    """scores, keep (0 or 1) -> Softmax(scores + (1 - keep) * mask): one constant beyond float16."""
+    return make(
+        [
+            helper.make_node("Sub", ["one", "keep"], ["hidden"], "sub"),
+            helper.make_node("Mul", ["hidden", "mask"], ["bias"], "mul"),
+            helper.make_node("Add", ["scores", "bias"], ["masked"], "add"),
+            helper.make_node("Softmax", ["masked"], ["y"], "softmax"),
+        ],
+        {"scores": ["n", 4], "keep": ["n", 4]},
+        ["y"],
+        {"one": np.float32(1), "mask": np.float32(mask)},
+    )
+
+
+def overflowing() -> onnx.ModelProto:
+    """x -> relu(w x) -> y, beside which (1e5 x)^2 goes far beyond 65504 and comes back as a log."""
+    return make(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["h"], "matmul"),
+            helper.make_node("Relu", ["h"], ["r"], "relu"),
+            helper.make_node("Mul", ["r", "big"], ["huge"], "enlarge"),
+            helper.make_node("Mul", ["huge", "huge"], ["square"], "square"),
+            helper.make_node("Add", ["square", "one"], ["above"], "lift"),
+            helper.make_node("Log", ["above"], ["l"], "log"),
+            helper.make_node("Add", ["l", "r"], ["y"], "add"),
+        ],
+        {"x": ["n", 8]},
+        ["y"],
+        {"w": weights(8, 8), "big": np.float32(1e5), "one": np.float32(1)},
+    )
+
+
+def normalisation() -> onnx.ModelProto:
+    """A batch normalisation over a variance of 1e8, which is no mask: saturating it is wrong."""
+    return make(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"], "conv", kernel_shape=[1, 1]),
+            helper.make_node(
+                "BatchNormalization", ["c", "scale", "bias", "mean", "variance"], ["n"], "norm"
+            ),
+            helper.make_node("Relu", ["n"], ["y"], "relu"),
+        ],
+        {"x": ["n", 3, 4, 4]},
+        ["y"],
+        {
+            "w": weights(4, 3, 1, 1),
+            "scale": np.full(4, 1e4, np.float32),
+            "bias": np.zeros(4, np.float32),
+            "mean": np.zeros(4, np.float32),
+            "variance": np.full(4, 1e8, np.float32),
+        },
+    )

@@ -1,0 +1,1 @@
+"""Tests of the stages, run as the child process runs them."""

@@ -1,0 +1,236 @@
+"""The quantize stage, run as the child process runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from tests.precision.nets import Recorder, attention, normalisation, overflowing
+from trtbuild.errors import MissingPackage, StageError
+from trtbuild.model.cases import Case, CaseWriter
+from trtbuild.model.inputs import Arrays
+from trtbuild.stages import quantize
+from trtbuild.stages.base import StageContext
+
+
+def declaration(name: str, *shape: int) -> dict[str, Any]:
+    """An input as a stage's options hold it."""
+    sizes = {"min": [1, *shape], "opt": [2, *shape], "max": [4, *shape]}
+    return {"name": name, "dtype": "float32", "dims": None, "range": None, **sizes}
+
+
+def write_reference(folder: Path, cases: list[Arrays]) -> Path:
+    """A reference artifact without outputs, which quantize does not read."""
+    path = folder / "reference.json"
+    with CaseWriter(path) as writer:
+        for case in cases:
+            writer.add("data", Case(case, {}))
+        writer.finish("onnx", {"kind": "npz", "note": "test"})
+    return path
+
+
+class Stage:
+    """The stage with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reporter = Recorder()
+
+    def run(
+        self,
+        model: onnx.ModelProto,
+        inputs: list[dict[str, Any]],
+        cases: list[Arrays] | None = None,
+        **options: Any,
+    ) -> tuple[onnx.ModelProto, dict[str, Any]]:
+        """The written model and quantize.json."""
+        onnx.save(model, self.folder / "source.onnx")
+        outputs = self.folder / "outputs"
+        outputs.mkdir(exist_ok=True)
+        roles = {"model": self.folder / "source.onnx"}
+        if cases is not None:
+            roles["reference"] = write_reference(self.folder, cases)
+        quantize.run(
+            StageContext(
+                {"precision": "fp16", "inputs": inputs, **options},
+                roles,
+                outputs,
+                self.folder,
+                self.reporter,
+            )
+        )
+        document = json.loads((outputs / "quantize.json").read_text())
+        return onnx.load(outputs / "model.onnx"), document
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+X = [declaration("x", 8)]
+CASES = [{"x": np.random.default_rng(7).standard_normal((4, 8)).astype(np.float32)}]
+
+
+def types_of(model: onnx.ModelProto) -> dict[str, int]:
+    """Element types of inputs and outputs."""
+    values = (*model.graph.input, *model.graph.output)
+    return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def evaluate(model: onnx.ModelProto, case: Arrays) -> np.ndarray:
+    """The first output in the types that the graph says, which onnxruntime does not keep to."""
+    return np.asarray(ReferenceEvaluator(model).run(None, case)[0])
+
+
+def test_the_document_says_what_ran_in_which_type_and_why(stage: Stage) -> None:
+    model, document = stage.run(overflowing(), X, CASES, keep_fp32=["relu"])
+    reasons = {kept["node"]: kept["reason"] for kept in document["kept_fp32"]}
+    assert reasons == dict.fromkeys(["enlarge", "square", "lift", "log"], "range") | {
+        "relu": "recipe"
+    }
+    assert document["nodes"] == {"fp16": 2, "fp32": 5}
+    assert document["precision"] == "fp16"
+    assert document["tool"].startswith("modelopt 0.47")
+    assert any(node.op_type == "Cast" for node in model.graph.node)
+
+
+def test_an_overflow_is_named_with_its_value_and_kept_out_of_float16(stage: Stage) -> None:
+    model, document = stage.run(overflowing(), X, CASES)
+    expected = evaluate(overflowing(), CASES[0])
+    assert np.abs(evaluate(model, CASES[0]) - expected).max() < 0.02 * np.abs(expected).max()
+    assert [item["tensor"] for item in document["overflow"]] == ["square", "above", "huge"]
+    square = (
+        np.maximum(
+            CASES[0]["x"] @ onnx.numpy_helper.to_array(overflowing().graph.initializer[0]), 0
+        )
+        * 1e5
+    ) ** 2
+    assert document["overflow"][0]["largest"] == pytest.approx(square.max(), rel=1e-4)
+    assert "'square'" in " ".join(stage.reporter.warnings)
+
+
+def test_a_mask_constant_is_saturated_so_that_no_nan_comes_out(stage: Stage) -> None:
+    keep = np.ones((2, 4), np.float32)  # no token is hidden: 0 * -infinity would be NaN
+    case = {"scores": np.zeros((2, 4), np.float32), "keep": keep}
+    inputs = [declaration("scores", 4), declaration("keep", 4)]
+    model, document = stage.run(attention(), inputs, [case])
+    assert evaluate(model, case) == pytest.approx(0.25)
+    assert [item["tensor"] for item in document["saturated"]] == ["mask"]
+    assert document["nodes"]["fp32"] == 0
+    assert "'mask' reaches 3.403e+38" in stage.reporter.warnings[0]
+
+
+def test_a_large_variance_keeps_its_node_in_float32(stage: Stage) -> None:
+    case = {"x": np.random.default_rng(3).standard_normal((2, 3, 4, 4)).astype(np.float32)}
+    model, document = stage.run(normalisation(), [declaration("x", 3, 4, 4)], [case])
+    assert document["saturated"] == []
+    assert [(kept["node"], kept["reason"]) for kept in document["kept_fp32"]] == [("norm", "range")]
+    assert evaluate(model, case) == pytest.approx(evaluate(normalisation(), case), abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("keep", "element"), [(True, onnx.TensorProto.FLOAT), (False, onnx.TensorProto.FLOAT16)]
+)
+def test_inputs_and_outputs_keep_their_types_or_become_float16(
+    stage: Stage, keep: bool, element: int
+) -> None:
+    model, _ = stage.run(overflowing(), X, CASES, keep_io_types=keep)
+    assert types_of(model) == {"x": element, "y": element}
+
+
+def test_without_a_reference_the_user_is_told_that_values_are_seeded(stage: Stage) -> None:
+    stage.run(overflowing(), X)
+    assert "seeded values in the declared ranges" in stage.reporter.warnings[0]
+
+
+def test_a_pattern_that_matches_nothing_is_refused_with_a_near_name(stage: Stage) -> None:
+    with pytest.raises(StageError) as caught:
+        stage.run(overflowing(), X, CASES, keep_fp32=["matmull"])
+    assert "'matmull' matches no node (did you mean 'matmul'" in str(caught.value)
+    assert not (stage.folder / "outputs/model.onnx").exists()
+
+
+def test_the_recipe_must_have_the_types_of_the_model(stage: Stage) -> None:
+    with pytest.raises(
+        StageError, match="'x' is float32 after the conversion, but should be int32"
+    ):
+        stage.run(overflowing(), [{**X[0], "dtype": "int32"}], CASES)
+
+
+def test_a_node_inside_a_fused_layer_normalisation_can_be_kept(stage: Stage) -> None:
+    model, document = stage.run(layer_norm(), X, CASES, keep_fp32=["pow"])
+    assert "LayerNormalization" in {node.op_type for node in model.graph.node}
+    assert [(kept["op_type"], kept["reason"]) for kept in document["kept_fp32"]] == [
+        ("LayerNormalization", "recipe")
+    ]
+
+
+def test_the_bytes_do_not_depend_on_the_process(stage: Stage) -> None:
+    stage.run(overflowing(), X, CASES)
+    first = (stage.folder / "outputs/model.onnx").read_bytes()
+    script = (
+        "from pathlib import Path; import sys, onnx\n"
+        "from tests.stages.test_quantize import *\n"
+        "Stage(Path(sys.argv[1])).run(overflowing(), X, CASES)\n"
+    )
+    other = stage.folder / "other"
+    other.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", script, str(other)],
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={"PYTHONHASHSEED": "12345"},
+        capture_output=True,
+    )
+    assert (other / "outputs/model.onnx").read_bytes() == first
+
+
+def test_without_modelopt_the_line_to_install_it_is_given(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "modelopt.onnx.autocast.convert", None)
+    with pytest.raises(MissingPackage) as caught:
+        stage.run(overflowing(), X, CASES)
+    assert "pip install 'trtbuild[quantize]'" in caught.value.hint
+
+
+def layer_norm() -> onnx.ModelProto:
+    """Layer normalisation in small operators, as exporters below opset 17 write it."""
+    from onnx import helper
+
+    from tests.precision.nets import make, weights
+
+    mean = {"axes": [-1], "keepdims": 1}
+    return make(
+        [
+            helper.make_node("ReduceMean", ["x"], ["m"], "mean", **mean),
+            helper.make_node("Sub", ["x", "m"], ["d"], "sub"),
+            helper.make_node("Pow", ["d", "two"], ["p"], "pow"),
+            helper.make_node("ReduceMean", ["p"], ["v"], "variance", **mean),
+            helper.make_node("Add", ["v", "eps"], ["e"], "add_eps"),
+            helper.make_node("Sqrt", ["e"], ["s"], "sqrt"),
+            helper.make_node("Div", ["d", "s"], ["n"], "div"),
+            helper.make_node("Mul", ["n", "scale"], ["g"], "scale"),
+            helper.make_node("Add", ["g", "bias"], ["b"], "bias"),
+            helper.make_node("MatMul", ["b", "w"], ["y"], "matmul"),
+        ],
+        {"x": ["n", 8]},
+        ["y"],
+        {
+            "two": np.float32(2),
+            "eps": np.float32(1e-5),
+            "scale": np.ones(8, np.float32),
+            "bias": np.zeros(8, np.float32),
+            "w": weights(8, 8),
+        },
+        opset=17,
+    )

@@ -1,0 +1,1 @@
+"""Tests of the TensorRT room, with the real TensorRT-RTX builder."""

@@ -1,0 +1,1 @@
+"""Measuring engines as trtexec does: settings, the loop, statistics, results, baselines, gates."""

@@ -1,0 +1,131 @@
+"""The same model in other runtimes, on the same inputs, in the same run, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trtbuild.benchmark.interleave import Rounds, Subject, interleave, ratio
+from trtbuild.benchmark.result import summary_part
+from trtbuild.benchmark.settings import Settings
+from trtbuild.benchmark.statistics import summarise
+from trtbuild.errors import StageError, TrtbuildError
+from trtbuild.recipe.model import Options
+from trtbuild.trt.tensors import Array
+
+KINDS = ("torch", "torch_compile", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the model is that baselines run: its source, its files, and its ONNX export."""
+
+    options: Options | None  # as the export stage has it; None where there is no recipe
+    files: Mapping[str, Path]  # the roles of the source: factory, weights, program
+    folder: Path
+    onnx: Path | None
+
+
+def make_baseline(spec: Options, source: Source, inputs: Mapping[str, Array]) -> Subject:
+    """A baseline by its options, warmed up. Raises TrtbuildError where it cannot be run.
+
+    {"kind": "torch" | "torch_compile", "dtype": null | "float16" | "bfloat16", "tf32": true,
+    "mode": "default"} or {"kind": "onnxruntime", "provider": null | "cpu" | "cuda", "threads"}.
+    """
+    given: Any = spec
+    if given["kind"] == "onnxruntime":
+        from trtbuild.benchmark.onnx_subject import OnnxSubject
+
+        if source.onnx is None:
+            raise StageError("there is no ONNX model to run")
+        return OnnxSubject(
+            source.onnx, inputs, provider=given.get("provider"), threads=given.get("threads")
+        )
+    from trtbuild.benchmark.torch_subject import TorchSubject
+
+    mode = given.get("mode", "default") if given["kind"] == "torch_compile" else None
+    return TorchSubject(
+        _module(source),
+        inputs,
+        compile_mode=mode,
+        dtype=given.get("dtype"),
+        tf32=bool(given.get("tf32", True)),
+    )
+
+
+def measure_baselines(
+    engine: Subject,
+    specs: Sequence[Options],
+    make: Callable[[Options], Subject],
+    settings: Settings,
+    warn: Callable[[str], None],
+) -> Options:
+    """Runs the engine and its baselines in turn; the `baselines` part of a point.
+
+    A baseline that cannot be run is left out with a warning and its reason.
+    """
+    subjects: list[Subject] = []
+    missing: list[Any] = []
+    for spec in specs:
+        try:
+            subjects.append(make(spec))
+        except Exception as error:
+            reason = error.what if isinstance(error, TrtbuildError) else _first_line(error)
+            warn(f"the baseline {spec['kind']} is left out: {reason}")
+            missing.append({"kind": spec["kind"], "reason": reason})
+    done = interleave([engine, *subjects], rounds=settings.rounds, round_ms=settings.round_ms)
+    return {
+        "rounds": settings.rounds,
+        "round_ms": settings.round_ms,
+        "engine": _side(done[0], settings),
+        "others": [
+            {
+                **_side(found, settings),
+                "version": getattr(subject, "version", ""),
+                "speedup": speedup(done[0], found),
+            }
+            for subject, found in zip(subjects, done[1:], strict=True)
+        ],
+        "missing": missing,
+    }
+
+
+def speedup(engine: Rounds, other: Rounds) -> Options:
+    """How many times as long the other takes, by the host's clock and by the GPU's where it can."""
+    found: Options = {}
+    for clock in ("wall", "gpu"):
+        first, second = engine.medians(clock), other.medians(clock)
+        both = len(first) and len(second)
+        found[clock] = dict(asdict(ratio(first, second))) if both else None
+    return found
+
+
+def _side(rounds: Rounds, settings: Settings) -> Options:
+    found: Options = {"name": rounds.name}
+    for clock in ("wall", "gpu"):
+        times = np.concatenate(getattr(rounds, clock))
+        summary = summary_part(summarise(times, settings.percentiles)) if len(times) else None
+        found[f"{clock}_ms"] = summary
+    return found
+
+
+def _module(source: Source) -> Any:
+    from trtbuild.model.torch_source import load_module, load_program
+
+    kind = (source.options or {}).get("kind")
+    if kind == "torch" and source.options is not None:
+        return load_module(source.options, source.files, source.folder)
+    if kind == "exported_program":
+        from torch.export.passes import move_to_device_pass
+
+        return move_to_device_pass(load_program(source.files["program"]), "cuda").module()
+    raise StageError("the recipe's model is no PyTorch model")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''}"

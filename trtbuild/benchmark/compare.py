@@ -1,0 +1,181 @@
+"""What differs between two engines, results or variants. Pure, on plain documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from trtbuild.recipe.model import Options
+
+FORMAT = 1
+METRICS = ("latency", "enqueue", "h2d", "gpu_compute", "d2h")
+_SAME_SETTINGS = ("transfers", "spin_wait", "cuda_graph", "streams", "overlap")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What there is of one of the two; None where there is no such document."""
+
+    label: str  # as the user named it
+    engine_size: int | None = None  # bytes
+    benchmark: Options | None = None  # benchmark.json
+    build: Options | None = None  # build.json
+    verify: Options | None = None  # verify.json
+
+
+def compare(first: Side, second: Side) -> Options:
+    """The differences, second against first: ratios above 1 say that the second one has more.
+
+    Parts that either side lacks are null.
+    """
+    return {
+        "format": FORMAT,
+        "first": first.label,
+        "second": second.label,
+        "size": _numbers(first.engine_size, second.engine_size),
+        "caveats": list(_caveats(first.benchmark, second.benchmark)),
+        "points": _points(first.benchmark, second.benchmark),
+        "layers": _layers(first.benchmark, second.benchmark),
+        "precision": _precision(first.build, second.build),
+        "accuracy": _accuracy(first.verify, second.verify),
+    }
+
+
+def _numbers(first: float | None, second: float | None) -> Any:
+    if first is None or second is None:
+        return None
+    ratio = second / first if first else None
+    return {"first": first, "second": second, "difference": second - first, "ratio": ratio}
+
+
+def _caveats(first: Any, second: Any) -> Iterable[str]:
+    """Why the times of the two mean different things."""
+    if first is None or second is None:
+        return
+    for key, what in (("name", "GPU"), ("driver", "driver")):
+        a, b = first["device"][key], second["device"][key]
+        if a != b:
+            yield f"measured with another {what}: {a or '?'} and {b or '?'}"
+    for key in _SAME_SETTINGS:
+        a, b = first["settings"][key], second["settings"][key]
+        if a != b:
+            yield f"measured with other settings: {key} is {_shown(a)} and {_shown(b)}"
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _points(first: Any, second: Any) -> Any:
+    """Each metric's statistics at each point that both have (same shapes)."""
+    if first is None or second is None:
+        return None
+    by_shapes = {str(sorted(point["shapes"].items())): point for point in second["points"]}
+    found = []
+    for point in first["points"]:
+        other = by_shapes.get(str(sorted(point["shapes"].items())))
+        if other is not None:
+            found.append(_point(point, other))
+    return found
+
+
+def _point(first: Any, second: Any) -> Options:
+    metrics: Options = {
+        metric: {
+            name: _numbers(_statistic(first, metric, name), _statistic(second, metric, name))
+            for name in ("min", "median", "mean", "max", *_percentages(first, second, metric))
+        }
+        for metric in METRICS
+    }
+    return {
+        "name": first["name"],
+        "shapes": first["shapes"],
+        "throughput": _numbers(first["throughput"], second["throughput"]),
+        "gpu_memory": _numbers(first["gpu_memory"], second["gpu_memory"]),
+        "metrics": metrics,
+    }
+
+
+def _percentages(first: Any, second: Any, metric: str) -> list[str]:
+    """The percentiles that both have, as p99."""
+    common = (
+        first["metrics"][metric]["percentiles"].keys()
+        & second["metrics"][metric]["percentiles"].keys()
+    )
+    return [f"p{key}" for key in sorted(common, key=float)]
+
+
+def _statistic(point: Any, metric: str, name: str) -> float:
+    summary = point["metrics"][metric]
+    if name.startswith("p"):
+        return float(summary["percentiles"][name[1:]])
+    return float(summary[name])
+
+
+def _layers(first: Any, second: Any) -> Any:
+    """Layers by name: gone, new, and changed in time, kind, tactic or types."""
+    tables = [
+        {
+            layer["name"]: layer
+            for point in (side or {}).get("points", [])[:1]
+            for layer in point.get("layers", [])
+        }
+        for side in (first, second)
+    ]
+    if not all(tables):
+        return None
+    before, after = tables
+    changed = []
+    for name in before:
+        if name in after:
+            what = [
+                key for key in ("kind", "tactic", "types") if before[name][key] != after[name][key]
+            ]
+            changed.append(
+                {
+                    "name": name,
+                    "changed": what,
+                    "average_ms": _numbers(before[name]["average_ms"], after[name]["average_ms"]),
+                }
+            )
+    changed.sort(key=lambda layer: -abs(layer["average_ms"]["difference"]))
+    return {
+        "gone": [name for name in before if name not in after],
+        "new": [name for name in after if name not in before],
+        "common": changed,
+    }
+
+
+def _precision(first: Any, second: Any) -> Any:
+    """The share of each element type among the outputs of the network's layers, in percent."""
+    counts = [(side or {}).get("tensor_types") for side in (first, second)]
+    if not all(counts):
+        return None
+    shares = [
+        {name: number / sum(types.values()) * 100 for name, number in types.items()}
+        for types in counts
+        if types
+    ]
+    names = sorted({name for share in shares for name in share})
+    return {name: _numbers(shares[0].get(name, 0.0), shares[1].get(name, 0.0)) for name in names}
+
+
+def _accuracy(first: Any, second: Any) -> Any:
+    """Every number under `metrics` and `comparisons` of the verify results that both have."""
+    if first is None or second is None:
+        return None
+    before, after = dict(_leaves(first, "")), dict(_leaves(second, ""))
+    return {key: _numbers(before[key], after[key]) for key in before if key in after}
+
+
+def _leaves(value: Any, path: str) -> Iterable[tuple[str, float]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            name = inner.get("name", index) if isinstance(inner, dict) else index
+            yield from _leaves(inner, f"{path}[{name}]")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, float(value)

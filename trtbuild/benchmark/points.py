@@ -1,0 +1,135 @@
+"""Everything that is measured at one point: times, layers, baselines, the accepted engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trtbuild.benchmark.baselines import Source, make_baseline, measure_baselines
+from trtbuild.benchmark.exports import outputs_json, profile_json, times_json
+from trtbuild.benchmark.interleave import interleave, ratio
+from trtbuild.benchmark.layers import layer_facts, layer_table
+from trtbuild.benchmark.measure import measure_engine
+from trtbuild.benchmark.profile_run import profile_layers
+from trtbuild.benchmark.result import point_part
+from trtbuild.benchmark.settings import Settings
+from trtbuild.benchmark.subjects import EngineSubject
+from trtbuild.cuda.nvml import Monitor, foreign_processes, state_part, state_warnings
+from trtbuild.recipe.model import Options, Shape
+from trtbuild.trt.contexts import Contexts
+from trtbuild.trt.engine import Engine
+from trtbuild.trt.tensors import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The engine that was accepted before; its digest says whether it is another one."""
+
+    engine: Engine
+    digest: str
+
+
+@dataclass(slots=True)
+class PointRun:
+    """What is measured at one point after the other, and what each needs."""
+
+    engine: Engine
+    contexts: Contexts
+    settings: Settings
+    source: Source
+    baselines: Sequence[Options]
+    accepted: Accepted | None
+    digest: str
+    monitor: Monitor | None
+    warn: Callable[[str], None]
+    files: dict[str, str] = field(default_factory=dict)  # trtexec's, of the first point
+
+    def measure(self, name: str, shapes: dict[str, Shape], inputs: dict[str, Array]) -> Options:
+        """The document's part for one point; raises StageError as `measure_engine`."""
+        settings = self.settings
+        before = self.monitor.state() if self.monitor else None
+        since = self.monitor.now_us() if self.monitor else 0
+        measured = measure_engine(
+            self.engine,
+            settings,
+            inputs,
+            contexts=self.contexts,
+            layers=settings.export_layers,
+        )
+        part = point_part(name, shapes, measured, settings)
+        part["gpu"] = self._gpu(before, since, part)
+        exports = {
+            "times.json": times_json(measured.trace) if settings.export_times else "",
+            "output.json": outputs_json(measured.outputs) if settings.export_outputs else "",
+            "layers.json": measured.layers,
+        }
+        if settings.layer_profile:
+            times, inspector = profile_layers(self.engine, self.contexts, settings, inputs)
+            part["layers"] = list(layer_table(times, layer_facts(inspector)))
+            exports["profile.json"] = profile_json(times)
+        if not self.files:
+            self.files.update({file: text for file, text in exports.items() if text})
+        if self.baselines:
+            part["baselines"] = self._baselines(inputs)
+        if self.accepted is not None:
+            part["regression"] = self._regression(self.accepted, inputs)
+        return part
+
+    def _gpu(self, before: Any, since: int, part: Options) -> Options | None:
+        if self.monitor is None or before is None:
+            return None
+        after = self.monitor.state()
+        foreign = foreign_processes(before, after)
+        texts: Any = part["warnings"]
+        texts += state_warnings(after, foreign)
+        return {
+            "before": state_part(before),
+            "after": state_part(after),
+            "during": self.monitor.sampled(since),
+            "foreign_processes": list(foreign),
+        }
+
+    def _baselines(self, inputs: dict[str, Array]) -> Options:
+        subject = self._subject("engine", self.engine, self.contexts, inputs)
+        try:
+            return measure_baselines(
+                subject,
+                self.baselines,
+                lambda spec: make_baseline(spec, self.source, inputs),
+                self.settings,
+                self.warn,
+            )
+        finally:
+            subject.free()
+
+    def _regression(self, accepted: Accepted, inputs: dict[str, Array]) -> Options:
+        """The ratio of the GPU times, new engine to accepted one, from runs in turn."""
+        if accepted.digest == self.digest:
+            return {"accepted": accepted.digest, "estimate": 1.0, "low": 1.0, "high": 1.0}
+        old = self._subject("accepted", accepted.engine, Contexts(accepted.engine), inputs)
+        new = self._subject("engine", self.engine, self.contexts, inputs)
+        settings = self.settings
+        try:
+            rounds = interleave([old, new], rounds=settings.rounds, round_ms=settings.round_ms)
+        finally:
+            old.free()
+            new.free()
+        medians = [found.medians("gpu") for found in rounds]
+        return {
+            "accepted": accepted.digest,
+            "accepted_median_ms": float(np.median(medians[0])),
+            "median_ms": float(np.median(medians[1])),
+            "rounds": settings.rounds,
+            **asdict(ratio(medians[0], medians[1])),
+        }
+
+    def _subject(
+        self, name: str, engine: Engine, contexts: Contexts, inputs: dict[str, Array]
+    ) -> EngineSubject:
+        subject = EngineSubject(name, engine, contexts, self.settings, inputs)
+        for text in subject.warnings:
+            self.warn(f"{name}: {text}")
+        return subject

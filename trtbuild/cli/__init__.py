@@ -1,0 +1,125 @@
+"""The command line: one module per command, and the one place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import trtbuild
+from trtbuild.errors import ExitCode, RecipeError, TrtbuildError
+
+COMMANDS = {
+    "run": "bring recipes up to date: run what is stale, restore what is cached",
+    "plan": "say what a run would do, and why; needs no GPU and changes nothing",
+    "explain": "say how a task's action differs from the recorded one, field by field",
+    "validate": "check recipes: every problem at once, with its place",
+    "schema": "print the JSON Schema of recipes, for editors and other tools",
+    "clean": "remove the outputs of recipes; the cache can restore them",
+}
+"""Each is a module here of the same name, imported when it is the one that was asked for."""
+
+Command = Callable[[argparse.Namespace], ExitCode]
+
+EPILOG = """\
+exit codes: 0 done, 1 a stage or gate failed, 2 recipe or usage invalid, 3 a bug in trtbuild,
+4 a difference was found, 130 interrupted
+"""
+
+
+def entry_point() -> None:
+    """The `trtbuild` program."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    raise SystemExit(int(code))
+
+
+def main(arguments: Sequence[str]) -> ExitCode:
+    """Run one command and return its exit code; whatever goes wrong is printed here."""
+    options = parser(asked=next(iter(arguments), None)).parse_args(arguments)
+    try:
+        command: Command = _module(options.command).main
+        return command(options)
+    except TrtbuildError as error:
+        _print_error(error, as_json=getattr(options, "json", False))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; whatever was finished is kept", file=sys.stderr)  # noqa: T201
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # `trtbuild ... | head` has read enough; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except Exception as bug:  # the edge of the program: a person gets a sentence, not a traceback
+        return _report_bug(bug)
+
+
+def parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; only the one asked for knows its own arguments."""
+    top = argparse.ArgumentParser(
+        prog="trtbuild",
+        description=trtbuild.__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"trtbuild {trtbuild.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False, formatter_class=_Formatter
+        )
+        if name == asked:
+            _module(name).add_arguments(sub)
+    return top
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(f"trtbuild.cli.{command}")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Wider than argparse's guess, so that options and their help stand on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def _print_error(error: TrtbuildError, *, as_json: bool) -> None:
+    if as_json:
+        from trtbuild.report.document import error_document, print_json
+
+        print_json(error_document(error))
+    elif isinstance(error, RecipeError):
+        count = len(error.problems)
+        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 - the program's edge
+        print(f"{count} problem{'s' if count > 1 else ''} found", file=sys.stderr)  # noqa: T201
+    else:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _report_bug(bug: Exception) -> ExitCode:
+    text = "".join(traceback.format_exception(bug))
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="trtbuild-bug-", suffix=".log", delete=False
+    ) as log:
+        log.write(f"trtbuild {trtbuild.__version__}, Python {sys.version}\n\n{text}")
+    print(  # noqa: T201 - the program's edge
+        f"error: this is a bug in trtbuild: {type(bug).__name__}: {bug}\n"
+        f"  please report it with {Path(log.name)}",
+        file=sys.stderr,
+    )
+    return ExitCode.BUG
+
+
+def _interrupt(*_: object) -> None:
+    """Being told to end is like being interrupted: children are stopped, what is done is kept."""
+    raise KeyboardInterrupt

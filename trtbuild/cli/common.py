@@ -1,0 +1,96 @@
+"""Arguments that several commands share, and the session that they open."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from trtbuild.graph.rebuild import Listener
+from trtbuild.graph.session import Session, Settings
+from trtbuild.recipe.load import load_recipes
+from trtbuild.store.store import Store, default_cache
+
+
+def add_recipes(parser: argparse.ArgumentParser) -> None:
+    """One or more recipes."""
+    parser.add_argument("recipes", nargs="+", type=Path, metavar="RECIPE", help="a recipe file")
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Where the cache and the outputs lie."""
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="the cache (default: $TRTBUILD_CACHE, else ~/.cache/trtbuild)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="outputs go to DIR/NAME (default: build/NAME beside the recipe)",
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Which tasks."""
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        choices=stage_names(),
+        help="this stage and what it needs; may be repeated",
+    )
+    parser.add_argument(
+        "--precision",
+        action="append",
+        default=[],
+        metavar="P",
+        help="this precision; may be repeated",
+    )
+    parser.add_argument(
+        "--rebuild",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        choices=stage_names(),
+        help="run this stage even if it is up to date; may be repeated",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """JSON instead of text."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def stage_names() -> tuple[str, ...]:
+    """The stages that a selection can name."""
+    from trtbuild.stages import STAGES
+
+    return tuple(STAGES)
+
+
+@contextlib.contextmanager
+def open_session(options: argparse.Namespace, listener: Listener) -> Iterator[Session]:
+    """Load the recipes that the command line names and open the cache. Raises RecipeError."""
+    store = Store(options.cache or default_cache())
+    try:
+        recipes = load_recipes(options.recipes, store.memo)
+        yield Session(recipes, store, listener, _settings(options))
+    finally:
+        store.close()
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        stages=frozenset(getattr(options, "only", ())),
+        precisions=frozenset(getattr(options, "precision", ())),
+        forced=frozenset(getattr(options, "rebuild", ())),
+        required=frozenset(getattr(options, "require", ())),
+        out=options.out,
+        jobs=getattr(options, "jobs", 1),
+        keep_going=getattr(options, "keep_going", False),
+    )

@@ -1,0 +1,83 @@
+"""Bring recipes up to date: run what is stale, restore what is cached."""
+
+from __future__ import annotations
+
+import argparse
+
+from trtbuild.cli.common import (
+    add_json,
+    add_places,
+    add_recipes,
+    add_selection,
+    open_session,
+    stage_names,
+)
+from trtbuild.errors import ExitCode
+from trtbuild.report.terminal import Quiet, Terminal, print_outcomes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild run` takes."""
+    add_recipes(parser)
+    add_selection(parser)
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        choices=stage_names(),
+        help="fail if this stage cannot run here, instead of skipping it; may be repeated",
+    )
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="run up to N tasks at once (default 1)",
+    )
+    parser.add_argument(
+        "--continue",
+        dest="keep_going",
+        action="store_true",
+        help="after a failure, go on with the tasks that do not need its result",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, as `trtbuild plan`"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="name every task")
+    add_places(parser)
+    add_json(parser)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Run, report, and say how it went."""
+    if options.dry_run:
+        from trtbuild.cli import plan
+
+        return plan.main(options)
+    listener = Quiet() if options.json else Terminal(verbose=options.verbose)
+    with open_session(options, listener) as session:
+        try:
+            done = session.run()
+        except KeyboardInterrupt:
+            session.executor.stop()
+            raise
+        finally:
+            if isinstance(listener, Terminal):
+                listener.stop()
+        exit_code = ExitCode.DONE if done else ExitCode.FAILED
+        if options.json:
+            from trtbuild.report.document import print_json, run_document
+
+            print_json(run_document(session.rebuilders, exit_code))
+        else:
+            print_outcomes(session.rebuilders)
+    return exit_code
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value

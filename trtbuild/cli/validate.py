@@ -1,0 +1,29 @@
+"""Check recipes: every problem at once, with its place."""
+
+from __future__ import annotations
+
+import argparse
+
+from trtbuild.cli.common import add_json, add_recipes
+from trtbuild.errors import ExitCode
+from trtbuild.recipe.load import load_recipes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild validate` takes."""
+    add_recipes(parser)
+    add_json(parser)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Load the recipes; what is wrong with them is raised."""
+    recipes = load_recipes(options.recipes)
+    if options.json:
+        from trtbuild.report.document import print_json
+
+        names = [{"name": recipe.name, "path": str(recipe.path)} for recipe in recipes]
+        print_json({"format": 1, "exit_code": 0, "recipes": names})
+    else:
+        for recipe in recipes:
+            print(f"{recipe.path}: valid")  # noqa: T201 - the command's whole result
+    return ExitCode.DONE

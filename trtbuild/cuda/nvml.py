@@ -1,0 +1,183 @@
+"""The GPU's state beside a measurement, by NVML: clocks, power, heat, who else is on it.
+
+NVML is asked before and after a measurement, never during it: its calls would disturb the host.
+What happened in between is taken from the samples that the driver keeps of itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trtbuild.recipe.model import Options
+
+_REASONS = {  # nvmlClocksEventReasons; "idle" and "application clocks" are no trouble
+    0x1: "idle",
+    0x2: "application_clocks",
+    0x4: "power_cap",
+    0x8: "hardware_slowdown",
+    0x10: "sync_boost",
+    0x20: "thermal_software",
+    0x40: "thermal_hardware",
+    0x80: "power_brake",
+    0x100: "display_clocks",
+}
+_TROUBLE = {"power_cap", "hardware_slowdown", "thermal_software", "thermal_hardware", "power_brake"}
+
+
+@dataclass(frozen=True, slots=True)
+class GpuState:
+    """One look at the GPU; None where it does not say."""
+
+    sm_clock_mhz: int | None
+    memory_clock_mhz: int | None
+    max_sm_clock_mhz: int | None
+    power_w: float | None
+    power_limit_w: float | None
+    temperature_c: int | None
+    memory_used: int | None  # bytes, of all processes
+    throttling: tuple[str, ...]  # what holds the clocks down now
+    processes: tuple[int, ...]  # ids of compute processes, as the driver counts them
+
+
+class Monitor:
+    """Looks at one GPU."""
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self._nvml = nvml
+        self._handle = handle
+
+    def state(self) -> GpuState:
+        """The state now; takes some milliseconds."""
+        nvml, handle = self._nvml, self._handle
+        memory = self._ask(lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).used))
+        power = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
+        limit = self._ask(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000)
+        return GpuState(
+            sm_clock_mhz=self._ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+            memory_clock_mhz=self._ask(
+                lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)
+            ),
+            max_sm_clock_mhz=self._ask(
+                lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)
+            ),
+            power_w=power,
+            power_limit_w=limit,
+            temperature_c=self._ask(
+                lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+            ),
+            memory_used=memory,
+            throttling=reasons_in(
+                self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0
+            ),
+            processes=self._processes(),
+        )
+
+    def sampled(self, since_us: int) -> Options:
+        """The lowest, mean and highest SM clock (MHz) and power (W) that the driver noted since.
+
+        `since_us` is its clock, as `now_us` gives it. A kind is left out where it keeps none.
+        """
+        nvml = self._nvml
+        kinds = {
+            "sm_clock_mhz": (nvml.NVML_PROCESSOR_CLK_SAMPLES, 1),
+            "power_w": (nvml.NVML_TOTAL_POWER_SAMPLES, 1000),
+        }
+        found: Options = {}
+        for name, (kind, scale) in kinds.items():
+            values = [value / scale for _, value in self._samples(kind, since_us)]
+            if values:
+                mean = sum(values) / len(values)
+                found[name] = {"min": min(values), "mean": mean, "max": max(values)}
+        return found
+
+    def now_us(self) -> int:
+        """The time of the newest sample, in the driver's microseconds; 0 where it keeps none."""
+        times = [time for time, _ in self._samples(self._nvml.NVML_PROCESSOR_CLK_SAMPLES, 0)]
+        return max(times, default=0)
+
+    def _samples(self, kind: int, since_us: int) -> list[tuple[int, float]]:
+        def ask() -> list[tuple[int, float]]:
+            value_type, samples = self._nvml.nvmlDeviceGetSamples(self._handle, kind, since_us)
+            field = _VALUE_FIELDS.get(int(value_type), "uiVal")
+            return [(int(s.timeStamp), float(getattr(s.sampleValue, field))) for s in samples]
+
+        return self._ask(ask) or []
+
+    def _processes(self) -> tuple[int, ...]:
+        found = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
+        return tuple(sorted(int(process.pid) for process in found or ()))
+
+    def _ask(self, question: Any) -> Any:
+        try:
+            return question()
+        except self._nvml.NVMLError:
+            return None  # this GPU, or this container, does not say
+
+
+_VALUE_FIELDS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal"}  # nvmlValueType_t
+
+
+@contextmanager
+def monitor(uuid: str) -> Iterator[Monitor | None]:
+    """A monitor of the GPU with this UUID; None without nvidia-ml-py or where NVML fails."""
+    try:
+        import pynvml
+    except ImportError:
+        yield None
+        return
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield None
+        return
+    try:
+        yield _monitor(pynvml, uuid)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _monitor(nvml: Any, uuid: str) -> Monitor | None:
+    try:
+        return Monitor(nvml, nvml.nvmlDeviceGetHandleByUUID(uuid))
+    except nvml.NVMLError:
+        return None  # a GPU that another container owns, say
+
+
+def state_part(state: GpuState) -> Options:
+    """A state as JSON."""
+    return {
+        **asdict(state),
+        "throttling": list(state.throttling),
+        "processes": list(state.processes),
+    }
+
+
+def reasons_in(mask: int) -> tuple[str, ...]:
+    """The names of the reasons in NVML's bit mask, except that the GPU is idle."""
+    return tuple(name for bit, name in _REASONS.items() if mask & bit and name != "idle")
+
+
+def foreign_processes(before: GpuState, after: GpuState) -> tuple[int, ...]:
+    """Processes on the GPU that are not this one.
+
+    Before this process had a context, all were foreign; one that came since is this one where
+    there is only one such (in a container it has another id there).
+    """
+    new = [pid for pid in after.processes if pid not in before.processes and pid != os.getpid()]
+    mine = new[:1] if os.getpid() not in after.processes else []
+    return tuple(sorted({*before.processes, *new} - {*mine, os.getpid()}))
+
+
+def state_warnings(after: GpuState, foreign: tuple[int, ...]) -> tuple[str, ...]:
+    """What makes a measurement doubtful."""
+    texts = []
+    if trouble := [reason for reason in after.throttling if reason in _TROUBLE]:
+        texts.append(f"the GPU held its clocks down: {', '.join(trouble)}")
+    if foreign:
+        shown = ", ".join(map(str, foreign))
+        texts.append(f"other processes were on this GPU (pid {shown}): times are not its best")
+    return tuple(texts)

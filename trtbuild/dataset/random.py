@@ -1,0 +1,38 @@
+"""Seeded random values, for models that have no dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trtbuild.dataset.base import Batch, Demand
+from trtbuild.model.inputs import random_values, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trtbuild.model.inputs import Arrays
+
+
+def batches(demand: Demand) -> Iterator[Batch]:
+    """Batches of the opt shapes, as many as the samples asked for need; none by default."""
+    seed = demand.options.get("seed", 0)
+    for index in range(-(-(demand.samples or 0) // demand.batch)):
+        generator = np.random.default_rng([int(str(seed)), index])
+        shapes = {item.name: item.opt for item in demand.inputs}
+        for item in demand.batched:
+            if item.min[0] != item.max[0]:
+                shapes[item.name] = (demand.batch, *item.opt[1:])
+        yield Batch(
+            {i.name: random_values(i, shapes[i.name], generator) for i in demand.inputs}, {}
+        )
+
+
+def at_size(demand: Demand, size: str) -> Arrays:
+    """Values at "min", "opt" or "max"."""
+    seed = demand.options.get("seed", 0)
+    generator = np.random.default_rng([int(str(seed)), *size.encode()])
+    return {
+        item.name: random_values(item, shape_of(item, size), generator) for item in demand.inputs
+    }

@@ -1,0 +1,171 @@
+"""The reference artifact: the cases a model was run on, and what its source made of them.
+
+reference.npz holds the arrays; reference.json says which is which. Both have the same bytes
+whenever their content is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+from numpy.lib import format as npy
+
+from trtbuild.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from trtbuild.model.inputs import Array, Arrays
+
+    Keys: TypeAlias = dict[str, str]  # name of a tensor -> name of its array in the .npz
+
+FORMAT = 1
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run: inputs, outputs of the source model, and extras (labels) of the same samples."""
+
+    inputs: Arrays
+    outputs: Arrays
+    extras: Arrays = field(default_factory=dict)
+
+
+class CaseWriter:
+    """Writes cases one by one, so that only one is in memory; the end of the `with` completes it.
+
+    Raises StageError where the files cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """`path` is that of reference.json; the arrays go beside it."""
+        self._path = path
+        self._cases: list[dict[str, Any]] = []
+        self._count = 0
+
+    def __enter__(self) -> CaseWriter:
+        self._zip = zipfile.ZipFile(self._path.with_suffix(".npz"), "w")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+
+    def add(self, kind: str, case: Case) -> None:
+        """Append one case of kind "min", "opt", "max" or "data"."""
+        self._cases.append(
+            {
+                "kind": kind,
+                "inputs": self._write(case.inputs),
+                "outputs": self._write(case.outputs),
+                "extras": self._write(case.extras),
+            }
+        )
+
+    def finish(self, source: str, inputs_from: Mapping[str, Any]) -> None:
+        """Write reference.json."""
+        document = {
+            "format": FORMAT,
+            "source": source,
+            "inputs_from": dict(inputs_from),
+            "cases": self._cases,
+        }
+        self._path.write_text(json.dumps(document, indent=1) + "\n")
+
+    def _write(self, arrays: Arrays) -> Keys:
+        return {name: self._write_array(values) for name, values in arrays.items()}
+
+    def _write_array(self, values: Array) -> str:
+        key = f"a{self._count}"
+        self._count += 1
+        entry = zipfile.ZipInfo(f"{key}.npy", _EPOCH)
+        entry.create_system = 3  # Unix, on every system
+        entry.external_attr = 0o644 << 16
+        plain = np.asarray(values, order="C")
+        if plain.dtype == ml_dtypes.bfloat16:
+            plain = plain.view("V2")  # the only form that .npy has for it
+        with self._zip.open(entry, "w", force_zip64=True) as file:
+            npy.write_array(file, plain, version=(1, 0), allow_pickle=False)
+        return key
+
+
+class CaseReader:
+    """The cases of a reference artifact, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is that of reference.json. Raises StageError where it cannot be read."""
+        try:
+            document = json.loads(path.read_bytes())
+            self._cases: list[dict[str, Any]] = document["cases"]
+            self._arrays = np.load(path.with_suffix(".npz"), allow_pickle=False)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise StageError(
+                f"the reference artifact cannot be read: {error}",
+                where=str(path),
+                hint="run the reference stage again: trtbuild run --rebuild reference",
+            ) from error
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> Case:
+        return Case(self.inputs(index), self.outputs(index), self.extras(index))
+
+    def __iter__(self) -> Iterator[Case]:
+        return (self[index] for index in range(len(self)))
+
+    def kind(self, index: int) -> str:
+        """ "min", "opt", "max" or "data"."""
+        return str(self._cases[index]["kind"])
+
+    def inputs(self, index: int) -> Arrays:
+        """The inputs of one case."""
+        return self._read(index, "inputs")
+
+    def outputs(self, index: int) -> Arrays:
+        """What the source model made of them."""
+        return self._read(index, "outputs")
+
+    def extras(self, index: int) -> Arrays:
+        """The arrays of the dataset that are no inputs."""
+        return self._read(index, "extras")
+
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs of the source model."""
+        return tuple(self._cases[0]["outputs"])
+
+    def names(self, index: int) -> frozenset[str]:
+        """The inputs and extras that a case has."""
+        case = self._cases[index]
+        return frozenset((*case["inputs"], *case["extras"]))
+
+    def counted(self) -> tuple[int, ...]:
+        """The cases that scores count: those of the data, where there are any."""
+        data = [index for index, case in enumerate(self._cases) if case["kind"] == "data"]
+        return tuple(data or range(len(self)))
+
+    def close(self) -> None:
+        """Close the file of the arrays."""
+        self._arrays.close()
+
+    def _read(self, index: int, part: str) -> Arrays:
+        keys: Keys = self._cases[index][part]
+        return {name: restored(self._arrays[key]) for name, key in keys.items()}
+
+
+def restored(values: Array) -> Array:
+    """Two-byte values that .npy has no name for are bfloat16."""
+    return values.view(ml_dtypes.bfloat16) if values.dtype == "V2" else values

@@ -1,0 +1,220 @@
+"""Runs an ONNX file on the CPU, by names, with the numbers that the graph says."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Protocol
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnxruntime
+from onnx.reference import ReferenceEvaluator
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+from trtbuild.errors import StageError
+from trtbuild.model import walk
+from trtbuild.model.inputs import numpy_dtype
+from trtbuild.model.names import nearest
+from trtbuild.model.onnx_file import (
+    TensorType,
+    dtype_name,
+    input_types,
+    load_model,
+    load_structure,
+    output_types,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from trtbuild.model.inputs import Array, Arrays
+
+_LOW = ("float16", "bfloat16", "float8", "float4", "int4", "uint4", "int2", "uint2")
+_QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+
+_FAILURES = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+
+
+class UnsupportedModelError(StageError):
+    """The graph holds an operator that the CPU has no implementation of (a TensorRT plugin)."""
+
+
+class Runner(Protocol):
+    """An ONNX graph that can be run; `types` says what it takes and gives."""
+
+    inputs: tuple[TensorType, ...]
+    outputs: tuple[TensorType, ...]
+
+    # The named outputs (all of them by default) for inputs by name.
+    def run(self, values: Arrays, names: Sequence[str] = ()) -> Arrays: ...
+
+
+def open_model(path: Path) -> Runner:
+    """A runner for a file: onnxruntime, or onnx's reference evaluator where a tensor is bfloat16.
+
+    Graphs with float16, float8 or Q/DQ run without onnxruntime's optimisations: with them int8 on
+    float16 and float8 give wrong results. onnxruntime's CPU provider has no bfloat16 operators.
+    It computes float16 operators that it lacks in float32, which hides an overflow: ranges are
+    checked where the graph is made.
+
+    Raises UnsupportedModelError for operators that the CPU does not have, else StageError.
+    """
+    structure = load_structure(path)
+    _require_tensors(structure, path)
+    used = dtypes_of(structure)
+    if "bfloat16" in used:
+        return _Evaluator(path)
+    quantized = any(node.op_type in _QUANTIZERS for node in walk.nodes(structure))
+    low = quantized or any(name.startswith(_LOW) for name in used)
+    return _Session(path, structure, optimise=not low)
+
+
+def dtypes_of(model: onnx.ModelProto) -> frozenset[str]:
+    """The names of the element types that a graph stores, takes, gives, or casts to."""
+    found = {tensor.data_type for tensor in walk.tensors(model)}
+    for graph in walk.graphs(model):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            found.add(value.type.tensor_type.elem_type)
+    for node in walk.nodes(model):
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to":
+                found.add(attribute.i)
+    return frozenset(dtype_name(element) for element in found)
+
+
+class _Session:
+    """onnxruntime on the CPU."""
+
+    def __init__(self, path: Path, structure: onnx.ModelProto, *, optimise: bool) -> None:
+        self.inputs, self.outputs = input_types(structure), output_types(structure)
+        self._place = str(path)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # fatal only: errors are raised, the rest is noise
+        level = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = (
+            level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except _FAILURES as error:
+            raise _load_error(str(error), path) from error
+
+    def run(self, values: Arrays, names: Sequence[str] = ()) -> Arrays:
+        """Run once. Raises StageError with the shapes where onnxruntime refuses them."""
+        wanted = [output.name for output in self.outputs if not names or output.name in names]
+        feeds = _feeds(self.inputs, values, self._place)
+        try:
+            results = self._session.run(wanted, feeds)
+        except _FAILURES as error:
+            raise _run_error(str(error), feeds, self._place) from error
+        return dict(zip(wanted, results, strict=True))
+
+
+class _Evaluator:
+    """onnx.reference: every operator in numpy, slow, in the types that the graph says."""
+
+    def __init__(self, path: Path) -> None:
+        model = load_model(path)
+        self.inputs, self.outputs = input_types(model), output_types(model)
+        self._place = str(path)
+        try:
+            self._evaluator = ReferenceEvaluator(model)
+        except (NotImplementedError, TypeError, RuntimeError) as error:
+            raise UnsupportedModelError(
+                f"onnx's reference evaluator, which runs bfloat16, cannot load it: {error}",
+                where=str(path),
+            ) from error
+
+    def run(self, values: Arrays, names: Sequence[str] = ()) -> Arrays:
+        """Run once."""
+        wanted = [output.name for output in self.outputs if not names or output.name in names]
+        feeds = _feeds(self.inputs, values, self._place)
+        try:
+            results = self._evaluator.run(wanted, feeds)
+        except Exception as error:  # its operators are numpy code, which raises anything
+            raise _run_error(str(error), feeds, self._place) from error
+        return dict(zip(wanted, map(np.asarray, results), strict=True))
+
+
+def _require_tensors(model: onnx.ModelProto, path: Path) -> None:
+    for value in (*input_types(model), *output_types(model)):
+        if value.dtype in ("sequence", "map", "optional", "sparse_tensor", "string"):
+            raise StageError(
+                f"'{value.name}' is a {value.dtype}, not a tensor of numbers",
+                where=str(path),
+                hint="name the outputs that you need under `outputs` in the recipe, or take the "
+                "part before it: TensorRT has tensors of numbers only",
+            )
+
+
+def _feeds(inputs: tuple[TensorType, ...], values: Arrays, place: str) -> Arrays:
+    """The graph's inputs, cast where the graph takes another floating type than the data has."""
+    feeds = {}
+    for item in inputs:
+        if item.name not in values:
+            raise StageError(
+                f"the graph takes an input '{item.name}'{nearest(item.name, values)}, "
+                "for which there are no values",
+                where=place,
+                hint=f"the values at hand are {', '.join(sorted(values)) or 'none'}; give its own "
+                "under that name in the dataset",
+            )
+        feeds[item.name] = _cast(values[item.name], item, place)
+    return feeds
+
+
+def _cast(values: Array, item: TensorType, place: str) -> Array:
+    wanted = numpy_dtype(item.dtype)
+    if values.dtype == wanted:
+        return values
+    if not (_floating(values.dtype) and _floating(wanted)):
+        raise StageError(
+            f"input '{item.name}' is {item.dtype} in the graph, but the values are {values.dtype}",
+            where=place,
+            hint=f"write `dtype: {item.dtype}` for it in the recipe",
+        )
+    return values.astype(wanted)
+
+
+def _floating(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" or dtype == ml_dtypes.bfloat16
+
+
+def _load_error(text: str, path: Path) -> StageError:
+    unsupported = re.search(
+        r"is not a registered function/op|NOT_IMPLEMENTED|No Op registered", text
+    )
+    kind = UnsupportedModelError if unsupported else StageError
+    return kind(
+        f"onnxruntime cannot load the model: {_plain(text)}",
+        where=str(path),
+        hint="the CPU has no such operator: only a GPU can check this graph"
+        if unsupported
+        else "the graph is not valid: look at the operator that the message names",
+    )
+
+
+def _run_error(text: str, feeds: Arrays, place: str) -> StageError:
+    shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in feeds.items())
+    return StageError(
+        f"the graph does not run on {shapes}: {_plain(text)}",
+        where=place,
+        hint="a graph can be exported for the example's sizes alone: give min, opt and max that it "
+        "runs on, or make the dimension dynamic in the source",
+    )
+
+
+def _plain(text: str) -> str:
+    return _PREFIX.sub("", " ".join(text.split()))[:800]

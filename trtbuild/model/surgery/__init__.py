@@ -1,0 +1,1 @@
+"""Rewrites ONNX graphs through onnx-graphsurgeon: the conversions and the named operations."""

@@ -1,0 +1,83 @@
+"""Computes what in a graph depends on nothing but stored values and static shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import onnx_graphsurgeon as gs
+
+from trtbuild.model.surgery.check import infer
+from trtbuild.model.surgery.convert import all_graphs, outline
+from trtbuild.model.surgery.wiring import make_instead, read_instead, unused_name
+
+
+def fold_constants(graph: gs.Graph) -> None:
+    """Replace computed constants by stored ones, and each If of a known condition by its branch.
+
+    The branches are put in here: graphsurgeon's own flattening skips every other output of an If,
+    and outputs of a branch that no node of it makes.
+    """
+    while True:
+        with _inferred_shapes(graph):
+            graph.toposort().fold_constants(partitioning="recursive", flatten_subgraphs=False)
+        graph.cleanup()
+        decided = [n for n in graph.nodes if n.op == "If" and isinstance(n.inputs[0], gs.Constant)]
+        if not decided:
+            return
+        for node in decided:
+            _put_in_branch(graph, node)
+
+
+@contextmanager
+def _inferred_shapes(graph: gs.Graph) -> Iterator[None]:
+    """For this block, shapes are those that follow from the inputs: declared ones may be wrong."""
+    given = {id(tensor) for tensor in graph.inputs}
+    declared = [
+        (tensor, tensor.shape)
+        for part in all_graphs(graph)
+        for tensor in part.tensors().values()
+        if isinstance(tensor, gs.Variable) and id(tensor) not in given
+    ]
+    for tensor, _ in declared:
+        tensor.shape = None
+    inferred = infer(outline(graph))
+    own = graph.tensors()
+    for tensor, _ in declared:
+        found = inferred.get(tensor.name)
+        if own.get(tensor.name) is tensor and found is not None and found.dims is not None:
+            tensor.shape = list(found.dims)
+    yield
+    for tensor, shape in declared:
+        if isinstance(tensor, gs.Variable):  # not folded
+            tensor.shape = shape
+
+
+def _put_in_branch(graph: gs.Graph, node: gs.Node) -> None:
+    """Replace an If by the nodes of the branch that its condition chooses."""
+    branch = node.attrs["then_branch" if bool(node.inputs[0].values) else "else_branch"]
+    _rename_local(branch, set(graph.tensors()))
+    around = graph.tensors()
+    results = list(node.outputs)
+    node.inputs.clear()
+    node.outputs.clear()
+    nodes = list(branch.nodes)
+    for result, output in zip(results, branch.outputs, strict=True):
+        if output.inputs:
+            make_instead(result, output)
+            read_instead(result, output)
+            output.name = result.name  # where the branch gives it twice, the next one finds it
+            around[result.name] = result
+        else:  # a constant, a tensor of the outer graph, or what the branch has given before
+            value = around.get(output.name, output)
+            nodes.append(gs.Node("Identity", inputs=[value], outputs=[result]))
+    place = next(n for n, item in enumerate(graph.nodes) if item is node)
+    graph.nodes[place : place + 1] = nodes
+
+
+def _rename_local(branch: gs.Graph, taken: set[str]) -> None:
+    """Give tensors that a branch makes names that the outer graph does not have."""
+    for node in branch.nodes:
+        for tensor in node.outputs:
+            if not tensor.is_empty():
+                tensor.name = unused_name(tensor.name, taken)

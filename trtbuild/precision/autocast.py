@@ -1,0 +1,114 @@
+"""Casts a float32 graph to mixed float16 or bfloat16 with ModelOpt's AutoCast."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import onnx
+
+from trtbuild.errors import MissingPackage, StageError
+from trtbuild.model.onnx_file import save_model
+
+DATA_MAX = 512.0
+"""A node that reads or makes values beyond this stays in float32: above it a float16 is a multiple
+of 0.5 or more. ModelOpt's own default (modelopt.onnx.autocast.convert.DEFAULT_DATA_MAX)."""
+
+Low = Literal["fp16", "bf16"]
+
+
+class Rule(Protocol):
+    """What AutoCast asks of each node after it has tidied the graph."""
+
+    # Whether the node stays in float32.
+    def check(self, node: onnx.NodeProto) -> bool: ...
+
+
+class KeepRule:
+    """Keeps nodes in float32 that the recipe names, or whose values are too large.
+
+    AutoCast tidies the graph first: it fuses layer normalisations and converts the opset, which
+    makes nodes that the recipe cannot know. Such a node stays in float32 where the recipe names
+    any of the nodes whose work it does.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, keep: frozenset[str], large: Mapping[str, float]
+    ) -> None:
+        self._keep = keep
+        self._large = large  # tensor -> largest magnitude, of the tensors that are too large
+        self._names = {node.name for node in model.graph.node}
+        self._makers = {name: node for node in model.graph.node for name in node.output}
+        self.reasons: dict[str, str] = {}  # of the nodes kept so far: "recipe" or "range"
+
+    def check(self, node: onnx.NodeProto) -> bool:
+        """Whether the node stays in float32."""
+        if node.op_type == "Constant":
+            return False
+        names = {node.name} if node.name in self._names else self._replaced(node)
+        if not self._keep.isdisjoint(names):
+            self.reasons[node.name] = "recipe"
+        elif any(name in self._large for name in (*node.input, *node.output)):
+            self.reasons[node.name] = "range"
+        return node.name in self.reasons
+
+    def _replaced(self, node: onnx.NodeProto) -> set[str]:
+        """The nodes of the original graph between the inputs and the outputs of a new node."""
+        found: set[str] = set()
+        reached, open_ = set(node.input), list(node.output)
+        while open_:
+            maker = self._makers.get(open_.pop())
+            if maker is not None and maker.name not in found:
+                found.add(maker.name)
+                open_.extend(name for name in maker.input if name not in reached)
+        return found
+
+
+def cast_down(
+    model: onnx.ModelProto, low: Low, *, keep_io_types: bool, rule: Rule
+) -> onnx.ModelProto:
+    """The model with casts around the nodes that run in the lower precision.
+
+    AutoCast's own range analysis is switched off (`data_max` infinite), since it runs polygraphy
+    on one case and holds every tensor of it: `rule` decides by ranges measured before.
+
+    Raises MissingPackage without ModelOpt, StageError where it cannot convert the model.
+    """
+    convert = modelopt_module("modelopt.onnx.autocast.convert")
+    with tempfile.TemporaryDirectory(prefix="trtbuild-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torch and ModelOpt, not ours
+        path = Path(folder) / "model.onnx"
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)  # saving may move the weights out of it
+        save_model(copy, path)
+        try:
+            return convert.convert_to_mixed_precision(
+                str(path),
+                low_precision_type=low,
+                keep_io_types=keep_io_types,
+                data_max=float("inf"),
+                init_max=float("inf"),
+                custom_rule=rule,
+            )
+        except Exception as error:  # ModelOpt raises bare Exception, and lets onnx's errors out
+            raise StageError(
+                f"ModelOpt cannot cast the model to {low}: {' '.join(str(error).split())[:600]}",
+                hint="keep the operator that it names in keep_fp32, or build fp32 only",
+            ) from error
+
+
+def modelopt_module(name: str) -> Any:
+    """A module of ModelOpt, imported without its warnings. Raises MissingPackage without it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torch and ModelOpt, not ours
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise MissingPackage(
+                f"precisions below fp32 need {error.name or 'nvidia-modelopt'}",
+                hint="pip install 'trtbuild[quantize]'",
+            ) from error

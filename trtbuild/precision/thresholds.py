@@ -1,0 +1,90 @@
+"""How far a tensor's range goes: minmax, percentile and entropy, from a histogram of magnitudes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from trtbuild.precision.histogram import FINE, Histogram
+
+BINS = 2048
+"""Of the histogram that entropy searches, as in NVIDIA's description of TensorRT's calibrator."""
+
+LEVELS = 128
+"""Magnitudes of a signed 8-bit integer: the bins that a candidate is quantized to."""
+
+_Floats = npt.NDArray[np.float64]
+
+
+def minmax(histogram: Histogram) -> float:
+    """The largest magnitude that occurred: nothing is clipped.
+
+    TensorRT's IInt8MinMaxCalibrator ("uses the entire range of the activation distribution"),
+    with the symmetric scale that TensorRT's INT8 has.
+    """
+    return histogram.largest
+
+
+def percentile(histogram: Histogram, share: float) -> float:
+    """The magnitude that `share` percent of all values do not exceed, 0 < share <= 100.
+
+    The quantile of TensorRT's IInt8LegacyCalibrator (get_quantile), and `percentile` of NVIDIA's
+    pytorch-quantization (calib/histogram.py, _compute_amax_percentile). Within a bin of the
+    histogram values are taken as evenly spread.
+    """
+    sums = np.cumsum(histogram.counts)
+    wanted = share / 100.0 * float(sums[-1])
+    place = int(np.searchsorted(sums, wanted))
+    below = float(sums[place - 1]) if place else 0.0
+    inside = (wanted - below) / float(max(sums[place] - below, 1))
+    return float(min((place + inside) * histogram.limit / FINE, histogram.largest))
+
+
+def entropy(histogram: Histogram) -> float:
+    """The threshold T for which clipping at T and quantizing to LEVELS loses least information.
+
+    The search of TensorRT's IInt8EntropyCalibrator2, as NVIDIA published it: S. Migacz, "8-bit
+    inference with TensorRT", GTC 2017, and pytorch-quantization (calib/histogram.py,
+    _compute_amax_entropy). For each of the thresholds at bin LEVELS to BINS: the distribution
+    clipped there, the clipped mass in its last bin, is the reference P; the same without that
+    mass, each group of bins replaced by the mean of those that are not empty, is Q; the threshold
+    with the least Kullback-Leibler divergence of P from Q is chosen, the largest of equals. The
+    first bin is taken as full as the second, since zeros (behind a ReLU) are exact in any scale.
+    """
+    counts = histogram.rebinned(BINS).astype(np.float64)
+    counts[0] = counts[1]
+    divergence = _divergences(counts)
+    best = len(divergence) - 1 - int(np.argmin(divergence[::-1]))
+    return (best + LEVELS) * histogram.largest / BINS
+
+
+def _divergences(counts: _Floats) -> _Floats:
+    """KL(P || Q) for every threshold from LEVELS bins on; infinite where Q lacks mass that P has.
+
+    With h the counts, T their total, and for the group k of a bin S its sum and N its bins that
+    are not empty: Q is (S / N) / Z with Z the clipped total, so that
+    KL = sum p log p - sum over groups of (P's mass in k) log(S / N / Z).
+    """
+    sums = np.concatenate(([0.0], np.cumsum(counts)))
+    filled = np.concatenate(([0.0], np.cumsum(counts > 0)))
+    ends = np.arange(LEVELS, len(counts) + 1)
+    edges = -(-np.outer(ends, np.arange(LEVELS + 1)) // LEVELS)  # the first bin of each group
+    mass = np.diff(sums[edges], axis=1)  # S
+    width = np.diff(filled[edges], axis=1)  # N
+    total, clipped = sums[-1], sums[ends]
+    outliers = total - clipped
+    last = counts[ends - 1]
+
+    plogp = np.concatenate(([0.0], np.cumsum(_xlogx(counts / total))))
+    own = plogp[ends - 1] + _xlogx((last + outliers) / total)
+    share = mass.copy()
+    share[:, -1] += outliers
+    with np.errstate(divide="ignore", invalid="ignore"):
+        level = np.log(mass / width / clipped[:, None])
+        cross = np.where(share > 0, share / total * level, 0.0).sum(axis=1)
+    lost = (last == 0) & (outliers > 0)  # P has the outliers in a bin that is empty in Q
+    return np.where(lost, np.inf, own - cross)
+
+
+def _xlogx(values: _Floats) -> _Floats:
+    return values * np.log(values, out=np.zeros_like(values), where=values > 0)

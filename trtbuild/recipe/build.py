@@ -1,0 +1,190 @@
+"""Turns a recipe that is right into its frozen values: defaults filled in, numbers normalised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trtbuild.recipe.model import (
+    Build,
+    Dataset,
+    ExportedProgramSource,
+    Input,
+    JSONValue,
+    OnnxSource,
+    Options,
+    Position,
+    Recipe,
+    Source,
+    SurgeryStep,
+    TorchSource,
+    Verify,
+)
+from trtbuild.recipe.problems import Key
+from trtbuild.recipe.raw import (
+    RawBenchmark,
+    RawBuild,
+    RawDataset,
+    RawInput,
+    RawMetric,
+    RawModel,
+    RawRecipe,
+    RawStep,
+    RawVerify,
+)
+from trtbuild.recipe.units import bytes_of, milliseconds_of
+
+OPSET = 20
+BACKEND = "tensorrt_rtx"
+PRECISIONS = ["fp32"]
+RANDOM: RawDataset = {"random": {"seed": 0}}
+UNCHANGED = frozenset({"fp32"})
+"""Precisions that the graph has anyway, and that therefore have no options."""
+
+
+def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> Recipe:
+    """The recipe that a checked document describes."""
+    precisions = raw.get("precisions", PRECISIONS)
+    return Recipe(
+        name=raw["name"],
+        source=_source(raw["model"]),
+        inputs=tuple(_input(name, item) for name, item in raw["inputs"].items()),
+        outputs=tuple(raw.get("outputs", ())),
+        surgery=tuple(_step(step) for step in raw.get("surgery", ())),
+        precisions={name: _precision(name, precisions) for name in precisions},
+        build=_build(raw.get("build", {})),
+        verify=_verify(raw["verify"], list(precisions)) if "verify" in raw else None,
+        benchmark=_benchmark(raw["benchmark"]) if "benchmark" in raw else None,
+        path=path,
+        positions=positions,
+    )
+
+
+def _source(model: RawModel) -> Source:
+    if "torch" in model:
+        torch = model["torch"]
+        return TorchSource(
+            factory=torch["factory"],
+            kwargs=torch.get("kwargs", {}),
+            weights=torch.get("weights"),
+            weights_key=torch.get("weights_key"),
+            strict=torch.get("strict", True),
+            opset=int(torch.get("opset", OPSET)),
+            exporter=torch.get("exporter", "dynamo"),
+            files=tuple(torch.get("files", ())),
+        )
+    if "onnx" in model:
+        onnx = model["onnx"]
+        return OnnxSource(onnx if isinstance(onnx, str) else onnx["file"])
+    program = model["exported_program"]
+    if isinstance(program, str):
+        return ExportedProgramSource(program, OPSET)
+    return ExportedProgramSource(program["file"], int(program.get("opset", OPSET)))
+
+
+def _input(name: str, item: RawInput) -> Input:
+    fixed = item.get("shape", [])
+    low, high = item.get("range", (None, None))
+    return Input(
+        name=name,
+        dtype=item["dtype"],
+        min=tuple(int(size) for size in item.get("min", fixed)),
+        opt=tuple(int(size) for size in item.get("opt", fixed)),
+        max=tuple(int(size) for size in item.get("max", fixed)),
+        dims=tuple(item["dims"]) if "dims" in item else None,
+        range=None if low is None or high is None else (float(low), float(high)),
+    )
+
+
+def _step(step: RawStep) -> SurgeryStep:
+    if "hook" in step:
+        return SurgeryStep("hook", {"hook": step["hook"], "options": step.get("options", {})})
+    options: Options = {name: _whole(value) for name, value in step.items() if name != "op"}  # type: ignore[arg-type] # a TypedDict's values are `object` to mypy
+    if step["op"] == "remove_nodes":
+        options = {"nodes": [], "op_types": [], **options}
+    return SurgeryStep(step["op"], options)
+
+
+def _whole(value: JSONValue) -> JSONValue:
+    """The value with 17.0 as 17, which JSON Schema calls an integer too."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    return value
+
+
+def _precision(name: str, precisions: Any) -> Options:
+    if name in UNCHANGED:
+        return {}
+    given = precisions[name] if isinstance(precisions, dict) else None
+    return {"keep_fp32": [], "keep_io_types": True, **(given or {})}
+
+
+def _build(build: RawBuild) -> Build:
+    workspace = build.get("workspace")
+    level = build.get("optimization_level")
+    # 86, "86" and, as JSON Schema sees it, 86.0 are the same.
+    given = build.get("compute_capabilities", ())
+    targets = sorted(sorted({str(target).removesuffix(".0") for target in given}), key=len)
+    options: Options = {
+        "workspace": bytes_of(workspace) if isinstance(workspace, str) else _whole(workspace),
+        "optimization_level": _whole(level),
+        "compute_capabilities": list[JSONValue](targets),
+        "tf32": build.get("tf32", True),
+    }
+    return Build(build.get("backend", BACKEND), options)
+
+
+def _verify(verify: RawVerify, precisions: list[str]) -> Verify:
+    tolerance = verify.get("tolerance", {})
+    options: Options = {
+        "samples": _whole(verify.get("samples")),
+        "batch": _whole(verify.get("batch")),
+        "metrics": {name: _metric(metric) for name, metric in verify.get("metrics", {}).items()},
+    }
+    limits: dict[str, Options] = {
+        name: {metric: float(limit) for metric, limit in tolerance.get(name, {}).items()}
+        for name in precisions
+    }
+    return Verify(_dataset(verify.get("dataset", RANDOM)), options, limits)
+
+
+def _metric(metric: RawMetric) -> Options:
+    least = float(metric["min"]) if "min" in metric else None
+    if "hook" in metric:
+        return {"hook": metric["hook"], "options": metric.get("options", {}), "min": least}
+    return {
+        "kind": metric["kind"],
+        "output": metric["output"],
+        "labels": metric["labels"],
+        "min": least,
+    }
+
+
+def _dataset(dataset: RawDataset) -> Dataset:
+    if "npz" in dataset:
+        return Dataset("npz", {}, (dataset["npz"],))
+    if "python" in dataset:
+        reference = dataset["python"]
+        options: Options = {"python": reference, "options": dataset.get("options", {})}
+        return Dataset("python", options, (reference.rpartition(":")[0],))
+    return Dataset("random", {"seed": int(dataset["random"].get("seed", 0))}, ())
+
+
+def _benchmark(benchmark: RawBenchmark) -> Options:
+    warmup = milliseconds_of(benchmark.get("warmup", "200ms"))
+    duration = milliseconds_of(benchmark.get("duration", "3s"))
+    assert warmup is not None  # noqa: S101 - the checks have refused what is no duration
+    assert duration is not None  # noqa: S101
+    return {
+        "warmup_ms": warmup,
+        "duration_s": duration / 1000,
+        "iterations": int(benchmark.get("iterations", 10)),
+        "streams": int(benchmark.get("streams", 1)),
+        "percentiles": [
+            float(value) for value in sorted(benchmark.get("percentiles", (90, 95, 99)))
+        ],
+    }

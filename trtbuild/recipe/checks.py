@@ -1,0 +1,206 @@
+"""What a schema cannot say: how the parts of a recipe fit together, and what they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trtbuild.recipe.build import BACKEND, PRECISIONS, UNCHANGED
+from trtbuild.recipe.check_files import Finding, Kind, check_file
+from trtbuild.recipe.check_inputs import check_inputs
+from trtbuild.recipe.check_python import check_callable
+from trtbuild.recipe.model import JSONValue
+from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed, shown
+from trtbuild.recipe.raw import RawDataset, RawMetric, RawRecipe, RawTorch
+from trtbuild.recipe.schema import ValidationMemo
+from trtbuild.recipe.units import bytes_of, milliseconds_of
+
+SOURCES = ("torch", "onnx", "exported_program")
+DATASETS = ("npz", "python", "random")
+KEEPING = frozenset({"fold_constants", "set_dims", "cleanup"})
+"""Operations after which the outputs still have the names that the recipe's `outputs` gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe to check: what the schema passed of it, all that is written, and its folder."""
+
+    raw: RawRecipe
+    written: JSONValue
+    folder: Path
+    memo: ValidationMemo | None
+
+    def at(self, *key: str | int) -> JSONValue:
+        """What is written under a key, right or wrong; None where nothing is."""
+        value = self.written
+        for part in key:
+            value = value.get(str(part)) if isinstance(value, dict) else None
+        return value
+
+    def has(self, *key: str | int) -> bool:
+        """Whether something is written under a key, right or wrong."""
+        parent = self.at(*key[:-1])
+        return isinstance(parent, dict) and key[-1] in parent
+
+    def file(self, key: Key, path: str | None, kind: Kind) -> Iterator[Problem]:
+        """The problem of a file that the recipe names, if it has one."""
+        if path is not None:
+            yield from _problem(key, check_file(self.folder, path, kind, self.memo))
+
+    def function(self, key: Key, reference: str | None) -> Iterator[Problem]:
+        """The problem of a Python reference, if it has one."""
+        if reference is not None:
+            yield from _problem(key, check_callable(self.folder, reference, self.memo))
+
+
+def check(checked: Checked) -> list[Problem]:
+    """Every problem that the schema cannot see."""
+    return [problem for part in _PARTS for problem in part(checked)]
+
+
+def _problem(key: Key, finding: Finding | None) -> Iterator[Problem]:
+    if finding is not None:
+        yield Problem(key, finding.text, finding.hint)
+
+
+def _exactly_one(checked: Checked, key: Key, names: tuple[str, ...]) -> Iterator[Problem]:
+    written = checked.at(*key)
+    given = [name for name in names if checked.has(*key, name)]
+    if len(given) == 1 or not isinstance(written, dict):
+        return
+    if given:
+        text = f"{listed(given)} exclude each other"
+        yield Problem(key, text, f"give exactly one of {', '.join(names)}")
+    elif not written:  # where there are other keys, they are told to be unknown
+        yield Problem(key, f"exactly one of {', '.join(names)} is needed, got none")
+
+
+def _model(checked: Checked) -> Iterator[Problem]:
+    model = checked.raw.get("model")
+    if model is None:
+        return
+    yield from _exactly_one(checked, ("model",), SOURCES)
+    if "torch" in model:
+        yield from _torch(checked, model["torch"])
+    for name, kind in (("onnx", Kind.ONNX), ("exported_program", Kind.PROGRAM)):
+        source = model.get(name)
+        if isinstance(source, str):
+            yield from checked.file(("model", name), source, kind)
+        elif isinstance(source, dict):
+            yield from checked.file(("model", name, "file"), source.get("file"), kind)
+
+
+def _torch(checked: Checked, torch: RawTorch) -> Iterator[Problem]:
+    key = ("model", "torch")
+    yield from checked.function((*key, "factory"), torch.get("factory"))
+    yield from checked.file((*key, "weights"), torch.get("weights"), Kind.WEIGHTS)
+    for index, path in enumerate(torch.get("files", ())):
+        yield from checked.file((*key, "files", index), path, Kind.ANY)
+    if "weights_key" in torch and not checked.has(*key, "weights"):
+        yield Problem((*key, "weights_key"), "there are no weights that this is a key of")
+
+
+def _surgery(checked: Checked) -> Iterator[Problem]:
+    for index, step in enumerate(checked.raw.get("surgery", ())):
+        key = ("surgery", index)
+        yield from checked.function((*key, "hook"), step.get("hook"))
+        if step.get("op") == "remove_nodes" and not (step.get("nodes") or step.get("op_types")):
+            yield Problem(key, "nothing to remove: give nodes or op_types")
+
+
+def _precisions(checked: Checked) -> Iterator[Problem]:
+    precisions = checked.raw.get("precisions")
+    if not isinstance(precisions, dict):
+        return
+    for name in UNCHANGED.intersection(precisions):
+        for option in precisions[name] or {}:
+            text = f"{name} has no options: the graph stays as it is"
+            yield Problem(("precisions", name, option), text)
+
+
+def _build(checked: Checked) -> Iterator[Problem]:
+    build = checked.raw.get("build", {})
+    workspace = build.get("workspace")
+    if isinstance(workspace, str) and bytes_of(workspace) is None:
+        expected = "a size such as 1GiB or 512 MiB, or a number of bytes"
+        yield Problem(("build", "workspace"), f"expected {expected}, got {shown(workspace)}")
+    targets = build.get("compute_capabilities", [])
+    key = ("build", "compute_capabilities")
+    backend = build.get("backend", BACKEND)
+    if targets and backend != "tensorrt_rtx":
+        text = f"{backend} builds for the GPU that it runs on"
+        yield Problem(key, text, "leave compute_capabilities out, or choose tensorrt_rtx")
+    elif "current" in targets and len(targets) > 1:
+        yield Problem(key, "'current' stands for the GPU at hand and goes with no other")
+
+
+def _outputs_known(checked: Checked) -> list[str]:
+    """The outputs that metrics can name; none where surgery may have given them other names."""
+    steps = checked.raw.get("surgery", [])
+    if checked.has("surgery") and any(step.get("op") not in KEEPING for step in steps):
+        return []
+    return checked.raw.get("outputs", [])
+
+
+def _verify(checked: Checked) -> Iterator[Problem]:
+    verify = checked.raw.get("verify", {})
+    if "dataset" in verify:
+        yield from _dataset(checked, verify["dataset"])
+    # A name that the schema refused stands for the others, which would all be told to be missing.
+    precisions = checked.raw.get("precisions", None if checked.has("precisions") else PRECISIONS)
+    for name in verify.get("tolerance", {}):
+        if precisions is not None and name not in precisions:
+            text = f"'{name}' is not in precisions ({', '.join(precisions)})"
+            yield Problem(("verify", "tolerance", name), text, "add it there, or leave this out")
+    for name, metric in verify.get("metrics", {}).items():
+        yield from _metric(checked, ("verify", "metrics", name), metric)
+
+
+def _dataset(checked: Checked, dataset: RawDataset) -> Iterator[Problem]:
+    key = ("verify", "dataset")
+    yield from _exactly_one(checked, key, DATASETS)
+    yield from checked.file((*key, "npz"), dataset.get("npz"), Kind.NPZ)
+    yield from checked.function((*key, "python"), dataset.get("python"))
+    if "options" in dataset and not checked.has(*key, "python"):
+        yield Problem((*key, "options"), "only a python dataset takes options")
+
+
+def _metric(checked: Checked, key: Key, metric: RawMetric) -> Iterator[Problem]:
+    yield from checked.function((*key, "hook"), metric.get("hook"))
+    known, output = _outputs_known(checked), metric.get("output")
+    if known and output is not None and output not in known:
+        near = did_you_mean(output, known)
+        text = f"'{output}' is not one of the outputs ({', '.join(known)}){near}"
+        yield Problem((*key, "output"), text)
+    random = not checked.has("verify", "dataset") or checked.has("verify", "dataset", "random")
+    if "labels" in metric and random:
+        text = "random data has no labels"
+        yield Problem((*key, "labels"), text, "give verify.dataset an npz or a python dataset")
+
+
+def _benchmark(checked: Checked) -> Iterator[Problem]:
+    benchmark = checked.raw.get("benchmark", {})
+    for name, value in (
+        ("warmup", benchmark.get("warmup")),
+        ("duration", benchmark.get("duration")),
+    ):
+        if value is not None and milliseconds_of(value) is None:
+            text = f"expected a duration such as 200ms, 3s or 1m, got {shown(value)}"
+            yield Problem(("benchmark", name), text)
+
+
+def _inputs(checked: Checked) -> Iterator[Problem]:
+    batch = checked.raw.get("verify", {}).get("batch")
+    return check_inputs(checked.raw.get("inputs", {}), checked.has, batch)
+
+
+_PARTS: tuple[Callable[[Checked], Iterator[Problem]], ...] = (
+    _model,
+    _inputs,
+    _surgery,
+    _precisions,
+    _build,
+    _verify,
+    _benchmark,
+)

@@ -1,0 +1,141 @@
+"""The types of a recipe as it is written, once the schema has passed it.
+
+No key is certain: what the schema refused was taken out, so that the rest can still be checked.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from trtbuild.recipe.model import JSONValue
+
+
+class RawTorch(TypedDict, total=False):
+    """`model.torch`."""
+
+    factory: str
+    kwargs: dict[str, JSONValue]
+    weights: str
+    weights_key: str
+    strict: bool
+    opset: int
+    exporter: str
+    files: list[str]
+
+
+class RawFile(TypedDict, total=False):
+    """`model.onnx` and `model.exported_program` as mappings."""
+
+    file: str
+    opset: int
+
+
+class RawModel(TypedDict, total=False):
+    """`model`."""
+
+    torch: RawTorch
+    onnx: str | RawFile
+    exported_program: str | RawFile
+
+
+class RawInput(TypedDict, total=False):
+    """`inputs.NAME`."""
+
+    dtype: str
+    shape: list[int]
+    min: list[int]
+    opt: list[int]
+    max: list[int]
+    dims: list[str | None]
+    range: list[float]
+
+
+class RawStep(TypedDict, total=False):
+    """`surgery[N]`, of any operation."""
+
+    op: str
+    hook: str
+    options: dict[str, JSONValue]
+    tensors: dict[str, JSONValue]
+    inputs: list[str]
+    outputs: list[str]
+    nodes: list[str]
+    op_types: list[str]
+
+
+class RawPrecision(TypedDict, total=False):
+    """`precisions.NAME`."""
+
+    keep_fp32: list[str]
+    keep_io_types: bool
+
+
+class RawBuild(TypedDict, total=False):
+    """`build`."""
+
+    backend: str
+    workspace: str | int
+    optimization_level: int
+    compute_capabilities: list[str | int]
+    tf32: bool
+
+
+class RawRandom(TypedDict, total=False):
+    """`verify.dataset.random`."""
+
+    seed: int
+
+
+class RawDataset(TypedDict, total=False):
+    """`verify.dataset`."""
+
+    npz: str
+    python: str
+    options: dict[str, JSONValue]
+    random: RawRandom
+
+
+class RawMetric(TypedDict, total=False):
+    """`verify.metrics.NAME`."""
+
+    kind: str
+    output: str
+    labels: str
+    hook: str
+    options: dict[str, JSONValue]
+    min: float
+
+
+class RawVerify(TypedDict, total=False):
+    """`verify`."""
+
+    dataset: RawDataset
+    samples: int
+    batch: int
+    tolerance: dict[str, dict[str, float]]
+    metrics: dict[str, RawMetric]
+
+
+class RawBenchmark(TypedDict, total=False):
+    """`benchmark`."""
+
+    warmup: str
+    duration: str
+    iterations: int
+    streams: int
+    percentiles: list[float]
+
+
+class RawRecipe(TypedDict, total=False):
+    """The whole recipe."""
+
+    trtbuild: int
+    name: str
+    model: RawModel
+    inputs: dict[str, RawInput]
+    outputs: list[str]
+    surgery: list[RawStep]
+    precisions: list[str] | dict[str, RawPrecision | None]
+    build: RawBuild
+    verify: RawVerify
+    benchmark: RawBenchmark

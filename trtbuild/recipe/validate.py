@@ -1,0 +1,181 @@
+"""Compares a recipe with its schema, and says in plain words where they differ."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.recipe.model import JSONValue
+from trtbuild.recipe.problems import Key, Problem, did_you_mean, shown
+from trtbuild.recipe.schema import schema
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
+
+UNBOUNDED = 2**31 - 1
+"""A maximum that keeps numbers sane, and that no message needs to mention."""
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """What jsonschema found: a value that breaks one keyword of some rules."""
+
+    key: Key
+    got: Any
+    keyword: str
+    wanted: Any  # the keyword's value
+    rules: dict[str, Any]
+
+
+def validate(data: JSONValue) -> list[Problem]:
+    """Every difference between a recipe's data and the schema, each once."""
+    differences = (_difference(error) for error in _validator().iter_errors(data))
+    found = (
+        problem
+        for difference in differences
+        for problem in _TRANSLATE.get(difference.keyword, _unexpected)(difference)
+    )
+    return list(dict.fromkeys(found))
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator  # slow to import, and seldom needed
+
+    return Draft202012Validator(schema())
+
+
+def _difference(error: ValidationError) -> _Difference:
+    got: Any = error.instance
+    rules: Any = error.schema
+    key: Key = tuple(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        key = (*key, got)
+    return _Difference(key, got, str(error.validator), error.validator_value, rules)
+
+
+def _unknown_keys(found: _Difference) -> Iterator[Problem]:
+    known = found.rules["properties"]
+    for name in found.got:
+        if name not in known:
+            near = did_you_mean(name, known)
+            hint = "" if near else f"the keys here are {', '.join(known)}"
+            yield Problem(found.key, f"unknown key '{name}'{near}", hint, spoils=(*found.key, name))
+
+
+def _missing_keys(found: _Difference) -> Iterator[Problem]:
+    for name in found.wanted:
+        if name not in found.got:
+            yield Problem(found.key, f"required key '{name}' is missing")
+
+
+def _no_member(found: _Difference) -> Iterator[Problem]:
+    if "x-expected" in found.rules or not isinstance(found.got, str | int | float):
+        yield from _unexpected(found)
+        return
+    members = [str(member) for member in found.wanted]
+    if len(members) == 1:
+        yield Problem(found.key, f"expected {members[0]}, got {shown(found.got)}", spoils=found.key)
+        return
+    near = did_you_mean(str(found.got), members)
+    text = f"{shown(found.got)} is not one of {', '.join(members)}{near}"
+    yield Problem(found.key, text, spoils=found.key)
+
+
+def _unexpected(found: _Difference) -> Iterator[Problem]:
+    text = f"expected {_expected(found)}, got {shown(found.got)}"
+    hint = found.rules.get("x-hint") or _remedy(found)
+    yield Problem(found.key, text, hint, spoils=found.key)
+
+
+def _empty(found: _Difference) -> Iterator[Problem]:
+    yield Problem(found.key, "must not be empty", spoils=found.key)
+
+
+def _too_short(found: _Difference) -> Iterator[Problem]:
+    return _unexpected(found) if found.got else _empty(found)
+
+
+def _too_long(found: _Difference) -> Iterator[Problem]:
+    if not isinstance(found.got, str):
+        yield from _unexpected(found)
+        return
+    text = f"{len(found.got)} characters are too many; at most {found.wanted} are allowed"
+    yield Problem(found.key, text, spoils=found.key)
+
+
+def _twice(found: _Difference) -> Iterator[Problem]:
+    for index, item in enumerate(found.got):
+        if item in found.got[:index]:
+            text = f"{shown(item)} is given twice"
+            yield Problem((*found.key, index), text, spoils=found.key)
+
+
+_TRANSLATE: dict[str, Callable[[_Difference], Iterator[Problem]]] = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing_keys,
+    "enum": _no_member,
+    "minItems": _too_short,
+    "minLength": _empty,
+    "minProperties": _empty,
+    "maxLength": _too_long,
+    "uniqueItems": _twice,
+}
+
+
+def _expected(found: _Difference) -> str:
+    rules = found.rules
+    if "x-expected" in rules:
+        return str(rules["x-expected"])
+    if "enum" in rules:
+        return f"one of {', '.join(str(member) for member in rules['enum'])}"
+    types = rules.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    return " or ".join(_TYPES[name] for name in types) + _bounds(rules)
+
+
+def _bounds(rules: dict[str, Any]) -> str:
+    low, high = rules.get("minimum"), rules.get("maximum")
+    if low is not None and high is not None and high < UNBOUNDED:
+        return f" from {low} to {high}"
+    if low is not None:
+        return f" of at least {low}"
+    return f" of at most {high}" if high is not None else ""
+
+
+def _remedy(found: _Difference) -> str:
+    """What to write instead, where a value has merely the wrong form."""
+    got, types = found.got, found.wanted
+    if found.keyword != "type":
+        return ""
+    if types == "boolean" and isinstance(got, str):
+        return "write true or false, without quotes"
+    if types in ("integer", "number") and isinstance(got, str) and _is_number(got):
+        return "write the number without quotes"
+    if types == "string" and isinstance(got, int | float) and not isinstance(got, bool):
+        return f"put it in quotes: '{got}'"
+    if types == "array" and isinstance(got, str | int | float):
+        return f"write a list: [{got}]"
+    if got is None and "object" in types:
+        return "indent its keys below it, or write {} for none"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

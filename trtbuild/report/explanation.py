@@ -1,0 +1,53 @@
+"""Why a task would run: the recorded action against the present one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trtbuild.errors import TrtbuildError
+from trtbuild.graph.action import differences
+from trtbuild.graph.rebuild import Rebuilder
+
+
+def explanation(rebuilder: Rebuilder, task_id: str) -> dict[str, Any]:
+    """The recorded and the present action of a task, their differences, and the verdict."""
+    task = rebuilder.tasks[task_id]
+    outcome = rebuilder.outcomes[task_id]
+    record = rebuilder.workspace.record(task)
+    present: dict[str, Any] | None = None
+    problem = ""
+    if all(needed in rebuilder.results for needed in task.needs):
+        try:
+            present = rebuilder.present_action(task).document()
+        except TrtbuildError as error:
+            problem = str(error)
+    compared = record is not None and present is not None
+    changed = differences(record.action, present) if compared and record else ()
+    return {
+        "task": task_id,
+        "verdict": outcome.verdict,
+        "certain": outcome.certain,
+        "reasons": [reason.text for reason in outcome.reasons],
+        "differences": [reason.text for reason in changed],
+        "problem": problem,
+        "recorded": record.action if record else None,
+        "present": present,
+    }
+
+
+def print_explanation(found: dict[str, Any]) -> None:
+    """Print one explanation."""
+    print(f"{found['task']}: {found['verdict']}{'' if found['certain'] else '?'}")
+    for text in found["reasons"]:
+        print(f"  because  {text}")
+    if found["problem"]:
+        print(f"  {found['problem']}")
+    if found["recorded"] is None:
+        print("  no action is recorded in this output folder")
+    elif found["present"] is None:
+        print("  its present action is known once the tasks before it have run")
+    elif found["differences"]:
+        for text in found["differences"]:
+            print(f"  changed  {text}")
+    else:
+        print("  the recorded and the present action are the same")

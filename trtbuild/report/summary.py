@@ -1,0 +1,101 @@
+"""What a person wants to know of each variant after a run, gathered from its results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trtbuild.graph.action import Outcome, Verdict
+from trtbuild.graph.rebuild import Rebuilder
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSummary:
+    """One precision of one recipe: its engine, how it was verified, and what it cost.
+
+    `seconds` is what its stages took when they ran, here or where the cache got them from;
+    `latency_ms` is the median GPU compute time of the benchmark.
+    """
+
+    name: str
+    verdict: Verdict
+    engine: Path | None
+    engine_bytes: int
+    verified: str
+    metrics: tuple[tuple[str, float], ...]
+    seconds: float
+    latency_ms: float | None
+    benchmark: str
+
+
+def summarise(rebuilder: Rebuilder) -> tuple[VariantSummary, ...]:
+    """One summary per variant that the run came to, in the recipe's order."""
+    found = []
+    for variant in rebuilder.recipe.precisions:
+        outcomes = {
+            outcome.task.stage: outcome
+            for outcome in rebuilder.outcomes.values()
+            if outcome.task.variant == variant
+        }
+        if outcomes:
+            found.append(_summary(rebuilder, variant, outcomes))
+    return tuple(found)
+
+
+def _summary(rebuilder: Rebuilder, name: str, outcomes: dict[str, Outcome]) -> VariantSummary:
+    build = outcomes.get("build")
+    digests = dict(build.outputs) if build else {}
+    engine = digests.get("engine.plan")
+    verify = _result(rebuilder, outcomes.get("verify"), "verify.json")
+    benchmark = _result(rebuilder, outcomes.get("benchmark"), "benchmark.json")
+    return VariantSummary(
+        name=name,
+        verdict=_worst(outcomes),
+        engine=rebuilder.workspace.path(build.task, "engine.plan") if build and engine else None,
+        engine_bytes=engine.size_bytes if engine else 0,
+        verified=_state(outcomes.get("verify"), verify),
+        metrics=tuple((k, float(v["value"])) for k, v in verify.get("metrics", {}).items()),
+        seconds=sum(outcome.seconds for outcome in outcomes.values()),
+        latency_ms=_latency(benchmark),
+        benchmark=_state(outcomes.get("benchmark"), benchmark),
+    )
+
+
+def _latency(benchmark: dict[str, Any]) -> float | None:
+    for point in benchmark.get("points", []):
+        return float(point["metrics"]["gpu_compute"]["median"])
+    return None
+
+
+def _worst(outcomes: dict[str, Outcome]) -> Verdict:
+    """The verdict that says most: a failure, else that something ran, else a restoration."""
+    order = (Verdict.FAILED, Verdict.EXECUTED, Verdict.RESTORED, Verdict.UP_TO_DATE)
+    verdicts = {outcome.verdict for outcome in outcomes.values()}
+    return next((verdict for verdict in order if verdict in verdicts), Verdict.SKIPPED)
+
+
+def _state(outcome: Outcome | None, result: dict[str, Any]) -> str:
+    if outcome is None:
+        return ""
+    match outcome.verdict:
+        case Verdict.FAILED:
+            return "failed"
+        case Verdict.SKIPPED:
+            return f"skipped: {outcome.reasons[0].text}" if outcome.reasons else "skipped"
+        case _:
+            return "passed" if result.get("passed", True) else "failed"
+
+
+def _result(rebuilder: Rebuilder, outcome: Outcome | None, name: str) -> dict[str, Any]:
+    """A stage's result document; of a failed stage, what it wrote of its failure."""
+    if outcome is None or outcome.verdict is Verdict.SKIPPED:
+        return {}
+    if outcome.verdict is Verdict.FAILED:
+        name = name.replace(".json", ".failed.json")
+    try:
+        document = json.loads(rebuilder.workspace.path(outcome.task, name).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return dict(document) if isinstance(document, dict) else {}

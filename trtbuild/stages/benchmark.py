@@ -1,0 +1,189 @@
+"""Measures an engine on the GPU, as trtexec does, and beside other runtimes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from trtbuild.benchmark.baselines import Source
+from trtbuild.benchmark.inputs import load_inputs
+from trtbuild.benchmark.points import Accepted, PointRun
+from trtbuild.benchmark.result import FORMAT, EngineIdentity, device_part, engine_part, host_part
+from trtbuild.benchmark.settings import Settings, settings_of
+from trtbuild.cuda.device import Device, open_device
+from trtbuild.cuda.nvml import monitor
+from trtbuild.errors import StageError
+from trtbuild.recipe.model import Options, Shape
+from trtbuild.stages.base import StageContext
+from trtbuild.store.digest import digest_of_file
+from trtbuild.trt.contexts import Contexts, set_weight_streaming
+from trtbuild.trt.engine import Engine, deserialise, opened
+from trtbuild.trt.tensors import Array
+from trtbuild.trt.timing import time_deserialize, time_refit
+
+_FILE_ROLE = "input."  # before an input's name: the role of the file with its values
+_RUNTIME_CACHE = "runtime.cache"
+
+
+def run(context: StageContext) -> None:
+    """Role `engine` -> benchmark.json, and what the settings ask for of times.json, profile.json,
+    output.json, layers.json (trtexec's files, of the first point) and runtime.cache (RTX).
+
+    Roles that may be there: `input.NAME` (values of an input, else random), `accepted` (the
+    engine to judge a regression by), `model` (ONNX, for baselines and refit), `runtime_cache`,
+    and those of the source (factory, weights, program).
+    Options: backend, inputs (of the recipe; [] for the engine's own opt shapes), points (a list
+    of {"name", "shapes": {input: shape}}; missing: one at opt), seed, provider (of CUDA; null),
+    baselines (see make_baseline), source (of the export stage), and those of Settings.
+    Raises StageError where there is no GPU, or the engine cannot be loaded or run on it.
+    """
+    options: Any = context.options
+    settings = settings_of(options)
+    device = open_device(provider=options.get("provider"))
+    try:
+        with ExitStack() as stack:
+            document = _measured(context, settings, device, stack)
+    finally:
+        device.close()
+    _write(context.outputs / "benchmark.json", json.dumps(document, indent=1, allow_nan=False))
+
+
+def _measured(
+    context: StageContext, settings: Settings, device: Device, stack: ExitStack
+) -> Options:
+    """The whole document; what is opened on the way closes with the stack."""
+    identity = _identity(context.inputs["engine"], str(context.options["backend"]))
+    gpu = stack.enter_context(monitor(device.facts.uuid))
+    engine = stack.enter_context(opened(context.inputs["engine"], identity.backend, device))
+    streaming = set_weight_streaming(engine, settings.weight_streaming_budget)
+    contexts = Contexts(engine)
+    taken = _take_runtime_cache(context, contexts, settings)
+    baselines: Any = context.options.get("baselines")
+    point_run = PointRun(
+        engine=engine,
+        contexts=contexts,
+        settings=settings,
+        source=_source(context),
+        baselines=baselines or (),
+        accepted=_accepted(context, engine),
+        digest=identity.digest,
+        monitor=gpu,
+        warn=context.reporter.warn,
+    )
+    document: Options = {
+        "format": FORMAT,
+        "engine": engine_part(identity, engine),
+        "device": device_part(device),
+        "host": host_part(),
+        "settings": settings.as_options(),
+        "weight_streaming_bytes": streaming,
+        "runtime_cache_taken": taken,
+        "load": _load_times(context, engine, settings),
+        "points": _points(context, point_run),
+    }
+    for name, text in point_run.files.items():
+        _write(context.outputs / name, text)
+    if settings.runtime_cache:
+        (context.outputs / _RUNTIME_CACHE).write_bytes(contexts.runtime_cache())
+    return document
+
+
+def _points(context: StageContext, point_run: PointRun) -> list[Any]:
+    engine, settings = point_run.engine, point_run.settings
+    wanted = _wanted(context.options, engine, settings.optimization_profile)
+    found = []
+    for number, (name, shapes) in enumerate(wanted):
+        context.reporter.progress(f"measuring {name}", number / len(wanted))
+        inputs = _inputs(context, engine, shapes, settings)
+        part = point_run.measure(name, shapes, inputs)
+        texts: Any = part["warnings"]
+        for text in texts:
+            context.reporter.warn(f"{name}: {text}")
+        found.append(part)
+    return found
+
+
+def _identity(path: Path, backend: str) -> EngineIdentity:
+    try:
+        digest = digest_of_file(path)
+    except OSError as error:
+        raise StageError(f"the engine cannot be read: {error.strerror}", where=str(path)) from error
+    return EngineIdentity(digest.text, digest.size_bytes, backend)
+
+
+def _wanted(options: Any, engine: Engine, profile: int) -> list[tuple[str, dict[str, Shape]]]:
+    """The points: as the options say, else the recipe's opt shapes, else the profile's."""
+    if points := options.get("points"):
+        return [
+            (point["name"], {name: tuple(shape) for name, shape in point["shapes"].items()})
+            for point in points
+        ]
+    if inputs := options.get("inputs"):
+        return [("opt", {item["name"]: tuple(item["opt"]) for item in inputs})]
+    return [("opt", {name: opt for name, (_, opt, _) in engine.ranges(profile).items()})]
+
+
+def _inputs(
+    context: StageContext, engine: Engine, shapes: dict[str, Shape], settings: Settings
+) -> dict[str, Array]:
+    options: Any = context.options
+    lacking = [tensor.name for tensor in engine.inputs if tensor.name not in shapes]
+    if lacking:
+        raise StageError(f"no shape is given for the inputs {', '.join(lacking)}")
+    files: dict[str, Path] = {
+        role.removeprefix(_FILE_ROLE): path
+        for role, path in context.inputs.items()
+        if role.startswith(_FILE_ROLE)
+    }
+    spans = {
+        item["name"]: tuple(item["range"])
+        for item in options.get("inputs") or ()
+        if item.get("range")
+    }
+    profile = settings.optimization_profile
+    return load_inputs(engine, shapes, files, options.get("seed", 0), spans, profile)
+
+
+def _source(context: StageContext) -> Source:
+    source: Any = context.options.get("source")
+    return Source(source, context.inputs, context.folder, context.inputs.get("model"))
+
+
+def _accepted(context: StageContext, engine: Engine) -> Accepted | None:
+    path = context.inputs.get("accepted")
+    if path is None:
+        return None
+    old = deserialise(path, engine.flavour, engine.device, engine.log)
+    return Accepted(old, digest_of_file(path).text)
+
+
+def _take_runtime_cache(
+    context: StageContext, contexts: Contexts, settings: Settings
+) -> bool | None:
+    """Whether RTX took the compiled kernels of an earlier run; None where none is wanted."""
+    if not settings.runtime_cache:
+        return None
+    stored = context.inputs.get("runtime_cache")
+    return contexts.use_runtime_cache(stored.read_bytes() if stored is not None else b"")
+
+
+def _load_times(context: StageContext, engine: Engine, settings: Settings) -> Options:
+    refit = None
+    if settings.time_refit:
+        if "model" not in context.inputs:
+            raise StageError("time_refit needs the ONNX model that the engine was built from")
+        refit = time_refit(engine, context.inputs["model"])
+    return {
+        "first_ms": engine.load_ms,
+        "deserialize": time_deserialize(engine) if settings.time_deserialize else None,
+        "refit": refit,
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StageError(f"cannot be written: {error.strerror}", where=str(path)) from error

@@ -1,0 +1,190 @@
+"""Runs the source model over the dataset: what every later step is compared with."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from trtbuild.dataset import demand_of, open_dataset, random
+from trtbuild.dataset.base import Batch
+from trtbuild.errors import StageError
+from trtbuild.model.cases import Case, CaseWriter
+from trtbuild.model.inputs import SIZES, fitted, parse_inputs, shape_of
+from trtbuild.model.onnx_file import load_structure, output_types
+from trtbuild.model.runner import open_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from trtbuild.dataset.base import Demand
+    from trtbuild.model.inputs import Arrays
+    from trtbuild.recipe.model import Input, Options
+    from trtbuild.stages.base import Reporter, StageContext
+
+
+class Source(Protocol):
+    """The model as the user gave it."""
+
+    # Its outputs, by the names that the exported ONNX gives them.
+    def run(self, values: Arrays) -> Arrays: ...
+
+
+def run(context: StageContext) -> None:
+    """Write reference.npz and reference.json: cases at min, opt and max, then the data.
+
+    Raises StageError where the data does not fit the model, or the model fails on it.
+    """
+    demand = _demand(context)
+    context.reporter.progress("loading the source model")
+    names = tuple(o.name for o in output_types(load_structure(context.inputs["exported"])))
+    options = _options(context.options["source"])
+    source = _open_source(options, context, names)
+    count = 0
+    with CaseWriter(context.outputs / "reference.json") as writer:
+        for index, (kind, batch) in enumerate(_cases(demand)):
+            context.reporter.progress(f"running the source model, case {index + 1} ({kind})")
+            outputs = _run(source, kind, batch.inputs)
+            _warn_not_finite(outputs, kind, context.reporter)
+            writer.add(kind, Case(batch.inputs, outputs, batch.extras))
+            count += kind == "data"
+        writer.finish(str(options["kind"]), _provenance(demand, count))
+
+
+def _demand(context: StageContext) -> Demand:
+    samples, batch = context.options.get("samples"), context.options.get("batch")
+    return demand_of(
+        _options(context.options["dataset"]),
+        parse_inputs(context.options["inputs"]),
+        context.folder,
+        context.inputs.get("dataset"),
+        samples=samples if isinstance(samples, int) else None,
+        batch=batch if isinstance(batch, int) else None,
+        warn=context.reporter.warn,
+    )
+
+
+def _options(value: Any) -> Options:
+    assert isinstance(value, dict)  # noqa: S101 - the plan wrote it
+    return value
+
+
+def _cases(demand: Demand) -> Iterator[tuple[str, Batch]]:
+    """Kind and batch of each case: the three shapes (each once), then the data."""
+    data = open_dataset(demand)
+    first = list(islice(data, 1))
+    for size in _sizes(demand.inputs):
+        yield size, Batch(_at_size(demand, size, first), {})
+    yield from (("data", batch) for batch in chain(first, data))
+
+
+def _sizes(inputs: Sequence[Input]) -> list[str]:
+    """The names of the shapes; where two are the same shape only one, opt rather than others."""
+    shapes = {size: tuple(shape_of(item, size) for item in inputs) for size in SIZES}
+    return [s for s in SIZES if s == "opt" or shapes[s] != shapes["opt"]]
+
+
+def _at_size(demand: Demand, size: str, data: list[Batch]) -> Arrays:
+    """The first batch of the data, fitted to a shape; random values where there is no data."""
+    if demand.options["kind"] == "random":
+        return random.at_size(demand, size)
+    return {
+        item.name: fitted(data[0].inputs[item.name], shape_of(item, size)) for item in demand.inputs
+    }
+
+
+def _provenance(demand: Demand, count: int) -> dict[str, Any]:
+    kind = str(demand.options["kind"])
+    if kind == "random":
+        note = f"seeded random values (seed {demand.options.get('seed', 0)})"
+    else:
+        note = f"the recipe's dataset ({kind}), {count} batches of up to {demand.batch}"
+    return {"kind": kind, "note": note, "batches": count, "batch": demand.batch}
+
+
+def _run(source: Source, kind: str, inputs: Arrays) -> Arrays:
+    try:
+        return source.run(inputs)
+    except StageError as error:
+        shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in inputs.items())
+        at = "the dataset" if kind == "data" else f"the {kind} shapes"
+        raise StageError(
+            f"the source model fails on {at} ({shapes}): {error.what}",
+            where=error.where,
+            hint="correct the shapes in the recipe, or the model"
+            if kind != "data"
+            else "correct the data, or the model",
+        ) from error
+
+
+def _warn_not_finite(outputs: Arrays, kind: str, reporter: Reporter) -> None:
+    for name, values in outputs.items():
+        if values.dtype.kind not in "iub" and not np.isfinite(values).all():
+            reporter.warn(f"the source model itself gives NaN or infinity in '{name}' ({kind})")
+
+
+def _open_source(source: Options, context: StageContext, names: tuple[str, ...]) -> Source:
+    if source["kind"] == "onnx":
+        return _Onnx(context.inputs["onnx"], names)
+    if source["kind"] == "exported_program":
+        return _Program(context.inputs["program"], names)
+    return _Module(source, context, names)
+
+
+class _Onnx:
+    """An ONNX file, by onnxruntime."""
+
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        self._runner, self._names = open_model(path), names
+
+    def run(self, values: Arrays) -> Arrays:
+        return self._runner.run(values, self._names)
+
+
+class _Module:
+    """A torch module, eager."""
+
+    def __init__(self, source: Options, context: StageContext, names: tuple[str, ...]) -> None:
+        from trtbuild.model.torch_source import load_module
+
+        self._reference = str(source["factory"])
+        self._module = load_module(source, context.inputs, context.folder)
+        self._names = names
+
+    def run(self, values: Arrays) -> Arrays:
+        from trtbuild.model import torch_source
+
+        tensors = {name: torch_source.to_tensor(array) for name, array in values.items()}
+        results = torch_source.call_module(self._module, tensors, self._reference)
+        return _named(self._names, [torch_source.to_array(tensor) for tensor in results])
+
+
+class _Program:
+    """A torch.export.ExportedProgram, eager."""
+
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        from trtbuild.model.torch_source import load_program
+
+        self._program = load_program(path)
+        self._module = self._program.module()
+        self._names = names
+
+    def run(self, values: Arrays) -> Arrays:
+        from trtbuild.model import torch_source
+
+        tensors = {name: torch_source.to_tensor(array) for name, array in values.items()}
+        results = torch_source.call_program(self._program, self._module, tensors)
+        return _named(self._names, [torch_source.to_array(tensor) for tensor in results])
+
+
+def _named(names: tuple[str, ...], results: list[Any]) -> Arrays:
+    """The exported graph's outputs are the module's, in order; it may keep the first ones only."""
+    if len(results) < len(names):
+        raise StageError(
+            f"the source model returned {len(results)} tensors, but the exported graph has "
+            f"{len(names)} outputs: {', '.join(names)}",
+            hint="return the same number of tensors for every shape",
+        )
+    return dict(zip(names, results, strict=False))

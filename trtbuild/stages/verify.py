@@ -1,0 +1,164 @@
+"""Compares every step of a variant with the source model, and names the first that is off."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.errors import StageError
+from trtbuild.model.cases import CaseReader
+from trtbuild.model.onnx_file import load_structure
+from trtbuild.model.runner import Runner, UnsupportedModelError, open_model
+from trtbuild.precision.names import name_nodes
+from trtbuild.precision.obtained import count_types, node_types
+from trtbuild.verify.metrics import evaluate
+from trtbuild.verify.result import Result, Score, Step
+from trtbuild.verify.results import CaseView, Results
+from trtbuild.verify.steps import Comparer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trtbuild.model.inputs import Arrays
+    from trtbuild.recipe.model import Options
+    from trtbuild.stages.base import StageContext
+
+STEPS = (("export", "exported"), ("surgery", "rewritten"), ("quantize", "quantized"))
+"""The steps that leave an ONNX file, in order, and the role of that file."""
+
+LOW_PRECISIONS = ("fp16",)
+"""Variants that must have nodes which compute in that type: a variant that asks for fp16 and gets
+an fp32 engine fails, though its numbers are right.
+"""
+
+
+def run(context: StageContext) -> None:
+    """Write verify.json; raises StageError, after that, where the variant does not pass.
+
+    Every graph runs over the cases of the reference, and the engine where the machine has a GPU.
+    """
+    result = Result(str(context.options["precision"]))
+    try:
+        with ExitStack() as stack:
+            reader = CaseReader(context.inputs["reference"])
+            stack.callback(reader.close)
+            # Beside the outputs, not in /tmp: outputs of all cases may be more than memory holds.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=context.outputs))
+            _verify(context, reader, Path(folder), result)
+    except StageError as error:
+        result.failures.append(f"{error.where}: {error.what}" if error.where else error.what)
+        raise
+    finally:
+        document = json.dumps(result.document(), indent=1, allow_nan=False)
+        (context.outputs / "verify.json").write_text(document + "\n")
+    result.require_passed()
+
+
+def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Result) -> None:
+    tolerance: Any = context.options.get("tolerance") or {}
+    comparer = Comparer(
+        reader, folder, precision=result.precision, tolerance=tolerance, reporter=context.reporter
+    )
+    last = context.inputs["exported"]
+    for step, role in STEPS:
+        if role in context.inputs:
+            last = context.inputs[role]
+            _compare_graph(context, comparer, step, last, result)
+    _obtained(context, last, result)
+    if context.options.get("gpu"):
+        result.take(comparer.compare("engine", _Engine(context)))
+        result.engine = "compared"
+    assert comparer.last is not None  # noqa: S101 - the export is always compared
+    _scores(context, reader, comparer.last, result)
+
+
+def _compare_graph(
+    context: StageContext, comparer: Comparer, step: str, path: Path, result: Result
+) -> None:
+    context.reporter.progress(f"loading the graph of {step}")
+    try:
+        graph = _Graph(open_model(path))
+    except UnsupportedModelError as error:
+        if step == "export":
+            raise
+        context.reporter.warn(f"{step} is not compared on this machine: {error.what}")
+        result.take(Step(step, 0, (), note=f"not run: {error.what}"))
+        return
+    result.take(comparer.compare(step, graph))
+
+
+def _obtained(context: StageContext, path: Path, result: Result) -> None:
+    """Note which types the graph computes in, and require the one that was asked for."""
+    model = load_structure(path)
+    name_nodes(model)
+    types = count_types(node_types(model))
+    result.obtained["graph"] = types
+    if "info" in context.inputs:
+        info = json.loads(context.inputs["info"].read_bytes())
+        result.obtained["engine"] = info["tensor_types"]
+    total = sum(types.values())
+    if result.precision in LOW_PRECISIONS and total and not types.get(result.precision):
+        found = ", ".join(f"{count} of {total} in {name}" for name, count in types.items())
+        result.fail(
+            f"no node of the graph computes in {result.precision}: {found}",
+            "keep fewer nodes in fp32 (`keep_fp32`), or leave this precision out",
+        )
+
+
+def _scores(context: StageContext, reader: CaseReader, last: Results, result: Result) -> None:
+    """Evaluate the task metrics on the last step that ran, and on the source model."""
+    metrics: Any = context.options.get("metrics") or {}
+    chosen = [index for index in reader.counted() if index in last.indices]
+    cases = CaseView(reader, chosen, last.read)
+    source = CaseView(reader, chosen, reader.outputs)
+    for name, metric in metrics.items():
+        context.reporter.progress(f"evaluating {name}")
+        values = evaluate(name, metric, cases, context.folder)
+        before: dict[str, float] = {}
+        if set(last.names) == set(reader.output_names()):  # else the metric is not for the source
+            before = evaluate(name, metric, source, context.folder)
+        for key, value in values.items():
+            score = Score(value, before.get(key), metric.get("min"), metric.get("max"), last.name)
+            result.scores[key] = score
+            _gate(key, score, result)
+
+
+def _gate(name: str, score: Score, result: Result) -> None:
+    if score.passed:
+        return
+    low = score.least is not None and score.value < score.least
+    bound = f"below {score.least:g}" if low else f"above {score.most:g}"
+    source = "" if score.source is None else f" (the source model has {score.source:.6g})"
+    result.fail(
+        f"{score.step}: metric '{name}' is {score.value:.6g}, {bound}{source}",
+        "if the source model has no better value, look at the dataset, its labels and the limit",
+    )
+
+
+class _Graph:
+    """An ONNX graph, on the CPU."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.inputs = tuple(item.name for item in runner.inputs)
+
+    def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
+        return (self._runner.run(values) for values in cases)
+
+
+class _Engine:
+    """The engine, on the GPU."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._backend, self._path = str(context.options["backend"]), context.inputs["engine"]
+        info: Options = json.loads(context.inputs["info"].read_bytes())
+        items: Any = info["inputs"]
+        self.inputs = tuple(item["name"] for item in items)
+
+    def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
+        from trtbuild.trt.runtime import run_engine
+
+        return run_engine(self._path, self._backend, cases)

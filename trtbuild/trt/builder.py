@@ -1,0 +1,160 @@
+"""Builds an engine from an ONNX file, with a fresh builder each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.errors import StageError
+from trtbuild.trt.errors import CONTROL_FLOW, explain
+from trtbuild.trt.flavour import dtype_name
+from trtbuild.trt.header import read_plan_header
+from trtbuild.trt.parser import Parsed, parse_onnx
+from trtbuild.trt.profile import NetworkInput, Range, add_profile, network_inputs, profile_ranges
+from trtbuild.trt.progress import Report, monitor_for
+from trtbuild.trt.settings import Settings, apply_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trtbuild.recipe.model import Input, Shape
+    from trtbuild.trt.logger import Log
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutput:
+    """What a network says of one of its outputs; -1 is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was built: the network that the engine is made of, and the plan's size in bytes.
+
+    `ranges` holds the inputs that the optimization profile is about; `tensor_types` counts the
+    outputs of layers by dtype.
+    """
+
+    inputs: tuple[NetworkInput, ...]
+    ranges: tuple[Range, ...]
+    outputs: tuple[NetworkOutput, ...]
+    layers: int
+    tensor_types: dict[str, int]
+    engine_bytes: int
+    warnings: tuple[str, ...]
+
+
+def build_engine(
+    log: Log,
+    model: Path,
+    plan: Path,
+    *,
+    inputs: tuple[Input, ...],
+    precision: str,
+    settings: Settings,
+    report: Report,
+) -> Built:
+    """Build the engine of an ONNX file and write it to `plan`, pure and without a header of ours.
+
+    `inputs` are the recipe's; `precision` says which dtype they may have been lowered to.
+    `report(text, fraction)` is told of progress. Raises StageError for whatever TensorRT or the
+    file system refuses, with every ERROR that TensorRT logged.
+    """
+    report("parsing the ONNX file", None)
+    parsed = parse_onnx(log, model)
+    there = network_inputs(parsed.network)
+    ranges = profile_ranges(inputs, there, precision)
+    config = parsed.builder.create_builder_config()
+    apply_settings(log.flavour, config, settings)
+    if ranges:
+        add_profile(parsed.builder, config, ranges)
+    monitor = monitor_for(log.flavour, report)  # must live as long as the config uses it
+    config.progress_monitor = monitor
+    engine = parsed.builder.build_serialized_network(parsed.network, config)
+    # Some setters only log their refusal, and the engine then is not what was asked for. No
+    # model was found of which TensorRT logs an ERROR, but noise, and still builds a good engine.
+    if engine is None or log.errors:
+        raise _build_failure(log, model)
+    _write(engine, plan)
+    return _built(log, parsed, there, ranges, plan)
+
+
+def _built(
+    log: Log,
+    parsed: Parsed,
+    inputs: tuple[NetworkInput, ...],
+    ranges: tuple[Range, ...],
+    plan: Path,
+) -> Built:
+    network = parsed.network
+    outputs = (network.get_output(index) for index in range(network.num_outputs))
+    header = read_plan_header(plan)  # raises where less was stored than written
+    if header.kind != log.flavour.backend:
+        raise StageError(f"{log.flavour.title} made a plan of {header.kind} {header.version}")
+    return Built(
+        inputs=inputs,
+        ranges=ranges,
+        outputs=tuple(
+            NetworkOutput(tensor.name, dtype_name(tensor.dtype), tuple(tensor.shape))
+            for tensor in outputs
+        ),
+        layers=network.num_layers,
+        tensor_types=_tensor_types(network),
+        engine_bytes=plan.stat().st_size,
+        warnings=log.warnings,
+    )
+
+
+def _tensor_types(network: Any) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        for position in range(layer.num_outputs):
+            counts[dtype_name(layer.get_output(position).dtype)] += 1
+    return dict(sorted(counts.items()))
+
+
+def _write(engine: Any, plan: Path) -> None:
+    """Write from the library's own memory: an engine may be larger than what is left of it."""
+    try:
+        with plan.open("wb") as file:
+            file.write(engine)
+    except OSError as error:
+        raise StageError(
+            f"the engine ({engine.nbytes} bytes) cannot be written: {error.strerror}",
+            where=str(plan),
+            hint="free space, or choose another cache folder",
+        ) from error
+
+
+def _build_failure(log: Log, model: Path) -> StageError:
+    """The first error that is understood as the cause, and all of them as TensorRT wrote them."""
+    errors = log.errors or ("it gave no reason",)
+    if any(CONTROL_FLOW.pattern.search(text) for text in errors):
+        return _control_flow_failure(log, model, errors)
+    explained = [found for found in map(explain, errors) if found is not None]
+    cause = explained[0].meaning if explained else "see its messages"
+    remedies = dict.fromkeys(found.remedy for found in explained)
+    return StageError(
+        f"{log.flavour.title} cannot build the engine: {cause}{_lines(errors)}",
+        hint="; ".join(remedies) or "build.log holds all that it said, up to VERBOSE",
+    )
+
+
+def _control_flow_failure(log: Log, model: Path, errors: tuple[str, ...]) -> StageError:
+    from trtbuild.trt import control_flow
+
+    found = control_flow.find_control_flow(model)
+    return StageError(
+        f"the model holds control flow that {log.flavour.title} cannot build:"
+        f"{control_flow.describe(found)}{_lines(errors)}",
+        hint=control_flow.remedy(found),
+    )
+
+
+def _lines(errors: tuple[str, ...]) -> str:
+    return "".join(f"\n  {text}" for text in errors)

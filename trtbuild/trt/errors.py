@@ -1,0 +1,171 @@
+"""Says in plain words what TensorRT's messages mean and what to do about them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a message means, and the remedy; `meaning` may name groups of the pattern."""
+
+    pattern: re.Pattern[str]
+    meaning: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A cause as it applies to one message."""
+
+    meaning: str
+    remedy: str
+
+
+def _cause(pattern: str, meaning: str, remedy: str) -> Cause:
+    return Cause(re.compile(pattern, re.DOTALL), meaning, remedy)
+
+
+CONTROL_FLOW = _cause(
+    r"ScopeType::kUNDEFINED|\bI(Conditional|IfConditional|Loop|Recurrence|TripLimit|Iterator)\w*",
+    "the model holds control flow that the builder cannot take",
+    "decide the branches before the build: export the model for one fixed condition, or make it "
+    "constant and fold it (fold_constants)",
+)
+
+BUILD_CAUSES = (
+    CONTROL_FLOW,
+    _cause(
+        r"no tactics to implement the operation within workspace limit"
+        r"|requires workspace memory greater than 0",
+        "the workspace is too small for every implementation of an operation",
+        "raise build.workspace (from 16MiB for small networks; 1GiB and more are usual), or leave "
+        "it out for TensorRT's own default",
+    ),
+    _cause(
+        r"Could not find any implementation for node (?P<node>.+?)\.(?: In |\)|$)",
+        "no implementation of {node} could be used; most often each one ran out of memory",
+        "free GPU memory (other processes, smaller max shapes), raise or leave out "
+        "build.workspace, or lower build.optimization_level",
+    ),
+    _cause(
+        r"Dynamic input tensor (?P<input>.+?) is missing dimensions",
+        "input '{input}' has dynamic dimensions and no min, opt and max shape",
+        "give the input min, opt and max in the recipe",
+    ),
+    _cause(
+        r"no optimization profile has been defined",
+        "an input has dynamic dimensions and there are no min, opt and max shapes",
+        "give every dynamic input min, opt and max in the recipe",
+    ),
+    _cause(
+        r"missing values for shape input tensor (?P<input>.+?)\.(?: In |$)",
+        "the values of input '{input}' decide shapes, and the range of these values is not given",
+        "give the input a range in the recipe: range: [lowest, highest + 1]",
+    ),
+    _cause(
+        r"Dimensions with name (?P<name>.+?) must be equal",
+        "inputs that share the dimension '{name}' have different sizes in min, opt or max",
+        "give inputs that share a dimension the same sizes along it, or set_dims with other names "
+        "where the dimensions only happen to be called alike",
+    ),
+    _cause(
+        r"(?P<name>[^\s(]+): Input dimensions with this name have different constant values",
+        "inputs that share the dimension '{name}' have min and max that cannot both hold",
+        "give inputs that share a dimension the same min and max along it",
+    ),
+    _cause(
+        r"k(?P<which>MIN|OPT|MAX) values (?:for profile \d+ violate shape constraints: "
+        r"|are not self-consistent\. )(?P<why>.+?)(?:\.? Condition '|\.? In \w)",
+        "the {which} shapes of the inputs do not fit the network: {why}",
+        "mend min, opt and max; onnxruntime says which node objects to a shape",
+    ),
+    _cause(
+        r"Cannot compile operation '(?P<node>[^']+)' for Turing \(SM75\): FP32 GEMM",
+        "Turing GPUs (compute capability 7.5) have no float32 matrix product in TensorRT-RTX, "
+        "and '{node}' is one",
+        "take 75 out of build.compute_capabilities, or build an fp16 variant for these GPUs",
+    ),
+    _cause(
+        r"generateForCurrent at ",
+        "compute capability 'current' needs the GPU that is meant, and there is none",
+        "name the compute capabilities in build.compute_capabilities (75, 80, 86, 89, 120), or "
+        "leave it out for an engine that runs on all of them from 80 on",
+    ),
+    _cause(
+        r"CHECK\(sm_vers_\.size\(\) == 1\)|graph_jit\.cpp:\d+: CHECK\(status == CUDA_SUCCESS\)"
+        r"|does not have arch kind assigned",
+        "TensorRT-RTX builds refittable and stripped engines only on a GPU that it supports, for "
+        "one compute capability",
+        "build it on a machine with such a GPU, or without refit and without stripping weights",
+    ),
+    _cause(
+        r"Unable to load library: libnvinfer_lean",
+        "version-compatible engines need TensorRT's lean runtime, which this package lacks",
+        "build without version compatibility; TensorRT-RTX has no such engines",
+    ),
+    _cause(
+        r"Network must have at least one output",
+        "the network has no output",
+        "the model must have at least one output that is not one of its inputs",
+    ),
+    _cause(
+        r"cudaError 35|cudaError 100|CUDA initialization failure",
+        "a GPU with a driver is needed and there is none",
+        "run this on a machine with an NVIDIA GPU, or use the backend tensorrt_rtx",
+    ),
+)
+
+OPERATOR_REMEDY = (
+    "replace what is refused by operators that are supported, in a surgery hook "
+    '(hook: "surgery.py:function"); cut the model before it '
+    "({op: extract, inputs: [...], outputs: [...]}) and do the rest in your program; or export "
+    "with another opset"
+)
+
+PARSER_CAUSES = (
+    _cause(
+        r"^\s*(Assertion failed: )?false\s*$|Plugin not found|Op type \S+ is not supported"
+        r"|\S+ plugin creator version \d+ was not found",
+        "the operator is not supported",
+        OPERATOR_REMEDY,
+    ),
+    _cause(
+        r"convertDtype\(",
+        "its element type does not exist in TensorRT",
+        "cut the model behind it ({op: extract, inputs: [...], outputs: [...]}) and prepare the "
+        "values in your program; supported are float32, float16, bfloat16, int64, int32, int8, "
+        "uint8 and bool",
+    ),
+    _cause(
+        r"Pre-opset 7 broadcasting",
+        "operators of an opset below 7, which broadcasts in another way, are not supported",
+        "export with opset 17 or later, or convert the file with onnx.version_converter",
+    ),
+    _cause(
+        r"must have same input types\. But they are of types (?P<first>\w+) and (?P<second>\w+)",
+        "its inputs have different types, {first} and {second}; networks are strongly typed",
+        "put a Cast before one of the inputs, in the model or in a surgery hook; where the graph "
+        "was lowered to fp16, keep_fp32 changes which nodes stay float32",
+    ),
+    _cause(
+        r"Node input was not registered",
+        "a tensor that it reads is made by no node",
+        "the graph is broken: onnx.checker names the tensor; look at the surgery step before",
+    ),
+    _cause(
+        r"value should have been set by symbolic execution",
+        "the rank of its output depends on the length of an input",
+        "make that length static: surgery {op: set_dims, tensors: {name: [2]}}",
+    ),
+)
+
+
+def explain(text: str, causes: tuple[Cause, ...] = BUILD_CAUSES) -> Explanation | None:
+    """The first cause in the table that a message matches."""
+    for cause in causes:
+        found = cause.pattern.search(text)
+        if found is not None:
+            return Explanation(cause.meaning.format(**found.groupdict()), cause.remedy)
+    return None

@@ -1,0 +1,79 @@
+"""Runs an engine on arrays, case by case, for the verify stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from trtbuild.cuda.device import Device, Stream, open_device
+from trtbuild.errors import StageError
+from trtbuild.trt.engine import Engine, opened
+from trtbuild.trt.session import Session
+from trtbuild.trt.tensors import Array, fitted, shape_problems
+
+
+class Runner:
+    """An engine with a session for each optimization profile that a case needed."""
+
+    def __init__(self, engine: Engine, stream: Stream) -> None:
+        self._engine = engine
+        self._stream = stream
+        self._sessions: dict[int, Session] = {}
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """One inference in the first profile that the shapes fit; raises StageError."""
+        return self._session(self._profile(inputs)).run(inputs)
+
+    def _profile(self, inputs: Mapping[str, Array]) -> int:
+        """The first profile that takes these shapes; 0, which then says why not, else."""
+        wanted = [tensor for tensor in self._engine.inputs if tensor.name in inputs]
+        shapes = {t.name: fitted(inputs[t.name], t).shape for t in wanted}
+        for profile in range(self._engine.profiles):
+            ranges = self._engine.ranges(profile)
+            if not shape_problems(shapes, {name: ranges[name] for name in shapes}):
+                return profile
+        return 0
+
+    def _session(self, profile: int) -> Session:
+        if profile not in self._sessions:
+            native = self._engine.native.create_execution_context()
+            if native is None:
+                raise self._engine.failure("no execution context could be made")
+            self._sessions[profile] = Session(self._engine, native, self._stream, profile)
+        return self._sessions[profile]
+
+
+def run_engine(
+    path: Path,
+    backend: str,
+    cases: Iterable[Mapping[str, Array]],
+    *,
+    device: Device | None = None,
+) -> Iterator[dict[str, Array]]:
+    """The engine's outputs for each case, in order: name -> array in, name -> array out.
+
+    Floating-point inputs are rounded to the engine's types; outputs come in the engine's types,
+    bfloat16 and float8 as ml_dtypes. Each case runs in the first optimization profile that its
+    shapes fit. Raises StageError for an engine that does not load here, shapes outside every
+    profile, memory that runs out, and a GPU that is lost. Close the iterator, or exhaust it, to
+    give the GPU's memory back.
+    """
+    own = device is None
+    device = open_device() if device is None else device
+    try:
+        with opened(path, backend, device) as engine:
+            runner = Runner(engine, device.stream())
+            for number, case in enumerate(cases):
+                yield _placed(runner, case, number, path)
+            device.synchronize()
+    finally:
+        if own:
+            device.close()
+
+
+def _placed(runner: Runner, case: Mapping[str, Array], number: int, path: Path) -> dict[str, Array]:
+    try:
+        return runner.run(case)
+    except StageError as error:
+        error.where = error.where or f"{path} (case {number})"
+        raise

@@ -1,0 +1,1 @@
+"""Judging a variant: each step against the source model, limits, task metrics, the verdict."""

@@ -1,0 +1,176 @@
+"""What verify found, and the document that it writes of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trtbuild.verify.tolerance import Breach
+
+FORMAT = 1
+NO_DEVICE = "not run: no CUDA device"
+
+HINTS = {
+    "export": "the exported graph computes something else than the source model: try another "
+    "opset or `exporter`, and look for Python control flow that depends on values or shapes",
+    "surgery": "a step of `surgery` changes what the model computes: take them out one by one; an "
+    "output that means something else should get another name (`rename`)",
+    "quantize": "keep the sensitive nodes in fp32 (`keep_fp32`), or give this precision a "
+    "`tolerance` that you accept",
+    "engine": "compare with `tf32: false`, and with another `optimization_level`; if the graph "
+    "before it passes, TensorRT computes it less exactly than this tolerance",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OutputResult:
+    """One output of one step: against the source model, or the first step that has it."""
+
+    name: str
+    against: str  # "source", or the name of a step
+    metrics: Mapping[str, float]
+    previous: Mapping[str, float] | None  # against the step before; None for the first one
+    worst_case: tuple[str, int] | None  # kind and index
+    breaches: tuple[Breach, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that was compared; `note` says why it was not."""
+
+    name: str
+    cases: int
+    outputs: tuple[OutputResult, ...]
+    not_comparable: tuple[str, ...] = ()  # outputs that no earlier step has
+    missing: tuple[str, ...] = ()  # outputs of the source model that it does not have
+    note: str = ""
+
+    @property
+    def breaches(self) -> tuple[Breach, ...]:
+        """What its outputs break, the worst first."""
+        found = [breach for output in self.outputs for breach in output.breaches]
+        return tuple(sorted(found, key=lambda breach: -breach.severity))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One task metric on the last step that ran, and on the source model where that has it."""
+
+    value: float
+    source: float | None
+    least: float | None
+    most: float | None
+    step: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps its limits."""
+        above = self.least is None or self.value >= self.least
+        return above and (self.most is None or self.value <= self.most)
+
+
+@dataclass(slots=True)
+class Result:
+    """Grows while verify runs; `failures` are in the order in which they were found."""
+
+    precision: str
+    steps: list[Step] = field(default_factory=list)
+    scores: dict[str, Score] = field(default_factory=dict)
+    engine: str = NO_DEVICE
+    obtained: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    hint: str = ""  # of the first failure
+
+    def take(self, step: Step) -> None:
+        """Add a step, and what it breaks."""
+        self.steps.append(step)
+        if not step.breaches:
+            return
+        worst = step.breaches[0]
+        kinds = {o.name: o.worst_case for o in step.outputs}
+        case = _case(worst.case, kinds[worst.output])
+        more = len({breach.output for breach in step.breaches}) - 1
+        others = f"; {more} more outputs are off too" if more else ""
+        self.fail(
+            f"{step.name}: output '{worst.output}' {worst.text}{case}{others}", HINTS[step.name]
+        )
+
+    def fail(self, text: str, hint: str) -> None:
+        """Add a failure; the first one decides what is suggested."""
+        self.failures.append(text)
+        self.hint = self.hint or hint
+
+    def require_passed(self) -> None:
+        """Raise StageError with the first failure."""
+        if self.failures:
+            more = len(self.failures) - 1
+            others = f" (and {more} more: see verify.json)" if more else ""
+            raise StageError(
+                f"{self.precision} does not pass: {self.failures[0]}{others}", hint=self.hint
+            )
+
+    def document(self) -> dict[str, Any]:
+        """verify.json; numbers that JSON lacks (an infinite ratio: no difference) are null."""
+        return {
+            "format": FORMAT,
+            "precision": self.precision,
+            "passed": not self.failures,
+            "failures": self.failures,
+            "steps": [_step(step) for step in self.steps],
+            "metrics": {name: _score(score) for name, score in self.scores.items()},
+            "engine": self.engine,
+            "precision_obtained": {name: dict(types) for name, types in self.obtained.items()},
+        }
+
+
+def _case(index: int | None, worst: tuple[str, int] | None) -> str:
+    if index is None:
+        return ""
+    kind = f" ({worst[0]})" if worst and worst[1] == index else ""
+    return f", at case {index}{kind}"
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "step": step.name,
+        "passed": None if step.note else not step.breaches,
+        "note": step.note,
+        "cases": step.cases,
+        "outputs": [_output(output) for output in step.outputs],
+        "not_comparable": list(step.not_comparable),
+        "missing": list(step.missing),
+    }
+
+
+def _output(output: OutputResult) -> dict[str, Any]:
+    worst = output.worst_case
+    return {
+        "name": output.name,
+        "against": output.against,
+        "passed": not output.breaches,
+        "problem": next((b.text for b in output.breaches if not b.metric), None),
+        "metrics": _finite(output.metrics),
+        "worst_case": {"kind": worst[0], "index": worst[1]} if worst else None,
+        "previous": _finite(output.previous) if output.previous is not None else None,
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "value": score.value,
+        "source": score.source,
+        "min": score.least,
+        "max": score.most,
+        "passed": score.passed,
+        "step": score.step,
+    }
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

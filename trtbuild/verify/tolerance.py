@@ -1,0 +1,63 @@
+"""How far an output may be off: the limits of a precision, and what breaks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trtbuild.model.compare import HIGHER_IS_BETTER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trtbuild.model.compare import Tally
+
+DEFAULTS: dict[str, dict[str, float]] = {
+    "fp32": {"cosine": 0.9999, "snr_db": 37.0, "equal": 0.999},
+    "fp16": {"cosine": 0.999, "snr_db": 27.0, "equal": 0.99},
+}
+"""Limits for a precision to which the recipe gives none.
+
+An error orthogonal to the signal that brings the cosine down to c has a signal-to-noise ratio of
+-10 log10(1 / c**2 - 1): 37 dB for 0.9999, 27 dB for 0.999. The ratio also sees a wrong scale, to
+which the cosine is blind. For comparison: float32 rounding alone gives 100 dB and more, TF32 and
+float16 (11 bits of mantissa both) about 60 dB on networks of ordinary depth. `equal` is for
+integers and booleans, such as the index of a class, which flips where two classes are near.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A limit that an output breaks, or (metric "") a difference that no limit allows."""
+
+    output: str
+    text: str  # "has a cosine of 0.91 (at least 0.999)"
+    metric: str
+    case: int | None
+    severity: float  # orders breaches: the larger, the worse
+
+
+def judge(
+    output: str, tally: Tally, given: Mapping[str, float], precision: str
+) -> tuple[Breach, ...]:
+    """What an output breaks: of the limits given, or of the defaults where none of those applies
+    to it (a share of equal rows says nothing of a single number).
+    """
+    if tally.problem:
+        return (Breach(output, tally.problem, "", tally.case, float("inf")),)
+    values = tally.metrics()
+    limits = {name: limit for name, limit in given.items() if name in values}
+    for name, limit in (limits or DEFAULTS[precision]).items():
+        if name in values and not _holds(name, values[name], limit):
+            worst = tally.worst_case(name)
+            text = f"has a {name} of {values[name]:.6g} ({_bound(name)} {limit:.6g})"
+            return (Breach(output, text, name, worst, -values.get("snr_db", 0.0)),)
+    return ()
+
+
+def _holds(name: str, value: float, limit: float) -> bool:
+    return value >= limit if HIGHER_IS_BETTER[name] else value <= limit
+
+
+def _bound(name: str) -> str:
+    return "at least" if HIGHER_IS_BETTER[name] else "at most"
