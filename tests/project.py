@@ -70,7 +70,8 @@ class Project:
 
     def command(self, *arguments: str | Path) -> list[str]:
         """The command line of trtbuild with this project's cache, where it has one."""
-        places = ["--cache", str(self.cache)] if arguments[0] not in ("validate", "schema") else []
+        chosen = arguments[0] in ("validate", "schema") or "--cache" in arguments
+        places = [] if chosen else ["--cache", str(self.cache)]
         return [sys.executable, "-m", "trtbuild", *map(str, arguments), *places]
 
     def trtbuild(self, *arguments: str | Path, **env: str) -> Result:

@@ -22,7 +22,7 @@ LAYERS = (
     {"cuda", "model"},
     {"recipe"},
     {"store"},
-    {"errors"},
+    {"errors", "reporter"},
 )
 """From the top down; a room imports itself and what stands below it."""
 

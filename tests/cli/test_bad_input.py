@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 from pathlib import Path
@@ -54,7 +53,7 @@ def test_a_truncated_model_is_refused_and_the_earlier_engine_stays(copy: Project
 
 def test_an_input_that_the_model_lacks_is_named(copy: Project) -> None:
     copy.replace("tiny.yaml", "  x: {", "  xs: {")
-    assert_clear(run(copy), 1, "'xs'", "x")
+    assert_clear(run(copy), 1, "inputs.xs: the model has no such input", "did you mean 'x'?")
 
 
 def test_an_empty_dataset_is_named(copy: Project) -> None:
@@ -123,11 +122,10 @@ def test_a_cache_that_is_a_file_is_named(copy: Project) -> None:
     assert_clear(result, 1, str(copy.root / "file"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_output_folder_is_named(copy: Project) -> None:
-    folder = copy.folder / "locked"
-    folder.mkdir(mode=0o500)
-    assert_clear(copy.trtbuild("run", "tiny.yaml", "--out", "locked"), 1, "locked", "writable")
+    # Not even root may make a folder there.
+    result = copy.trtbuild("run", "tiny.yaml", "--out", "/sys/kernel/out")
+    assert_clear(result, 1, "/sys/kernel/out", "make the folder writable")
 
 
 def test_a_full_disk_while_storing_loses_nothing(copy: Project) -> None:

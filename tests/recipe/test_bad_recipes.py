@@ -14,7 +14,7 @@ CASES = sorted(path.stem for path in BAD.glob("*.yaml"))
 
 
 def test_every_bad_recipe_has_its_expected_message() -> None:
-    assert CASES == sorted(path.stem for path in BAD.glob("*.expected"))
+    assert {path.stem for path in BAD.glob("*.expected")} == set(CASES)
     assert len(CASES) > 80
 
 

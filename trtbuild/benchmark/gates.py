@@ -15,7 +15,9 @@ from trtbuild.recipe.model import Options
 
 METRICS = ("latency", "enqueue", "h2d", "gpu_compute", "d2h")
 REGRESSION = "regression"
-_STATISTIC = re.compile(r"min|max|mean|median|cv|p(?P<percentage>\d+(\.\d+)?)")
+_KEY = re.compile(
+    r"((?P<metric>[a-z0-9_]+)\.)?(?P<statistic>min|max|mean|median|cv|p(?P<percentage>\d+(\.\d+)?))"
+)
 _LIMIT = re.compile(r"(?P<sign><=|>=|<|>)?\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>[A-Za-z%/]*)")
 _TIMES = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _SIZES = {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
@@ -102,9 +104,7 @@ def _gate(key: str, value: Any, point: str | None) -> Gate:
     units, good = _units(key)
     match = _LIMIT.fullmatch(str(value).strip())
     if match is None or match["unit"] not in units:
-        examples = " or ".join(
-            f"{number}{unit}" for number, unit in zip((5, 2), units, strict=False)
-        )
+        examples = " or ".join(f"5{unit}" for unit in units)
         raise ValueError(f"gates.{key}: {value!r} is no limit; write it as {examples}")
     sign = match["sign"] or good
     if key == REGRESSION and sign[0] != "<":
@@ -117,16 +117,18 @@ def _units(key: str) -> tuple[dict[str, float], str]:
         return _SHARES, "<="
     if key in _PER_POINT:
         return _PER_POINT[key]
-    metric, _, statistic = key.rpartition(".")
-    match = _STATISTIC.fullmatch(statistic)
-    percentage = float(match["percentage"] or 0) if match else 101
-    if metric not in ("", *METRICS) or percentage > 100:
+    match = _KEY.fullmatch(key)
+    if (
+        match is None
+        or match["metric"] not in (None, *METRICS)
+        or float(match["percentage"] or 0) > 100
+    ):
         raise ValueError(
             f"gates.{key}: it is no metric; there are throughput, samples_per_second, gpu_memory, "
-            f"regression, and min, median, mean, max, cv, p50 to p100 of latency or of "
-            f"{', '.join(METRICS)} (gpu_compute.p99)"
+            "regression, and min, median, mean, max, cv, p50 to p100 of the latency, or with a "
+            f"metric and a dot before (gpu_compute.p99) of {', '.join(METRICS)}"
         )
-    return (_SHARES if statistic == "cv" else _TIMES), "<="
+    return (_SHARES if match["statistic"] == "cv" else _TIMES), "<="
 
 
 def _judge(gate: Gate, point: Any) -> Judgement:
@@ -147,12 +149,13 @@ def _judge(gate: Gate, point: Any) -> Judgement:
 def _value(key: str, point: Any) -> float | None:
     if key in _PER_POINT:
         return float(point[key])
-    metric, _, statistic = key.rpartition(".")
-    summary = point["metrics"][metric or "latency"]
-    if statistic.startswith("p"):
+    match = _KEY.fullmatch(key)
+    assert match is not None  # noqa: S101 - it was parsed before
+    summary = point["metrics"][match["metric"] or "latency"]
+    if match["percentage"]:
         by_percentage = {float(p): value for p, value in summary["percentiles"].items()}
-        return by_percentage.get(float(statistic[1:]))
-    return float(summary[statistic])
+        return by_percentage.get(float(match["percentage"]))
+    return float(summary[match["statistic"]])
 
 
 def _judge_regression(gate: Gate, point: Any) -> Judgement:

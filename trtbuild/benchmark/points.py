@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -44,6 +45,7 @@ class PointRun:
     accepted: Accepted | None
     digest: str
     monitor: Monitor | None
+    earlier: tuple[int, ...]  # processes on the GPU before this one
     warn: Callable[[str], None]
     files: dict[str, str] = field(default_factory=dict)  # trtexec's, of the first point
 
@@ -82,7 +84,7 @@ class PointRun:
         if self.monitor is None or before is None:
             return None
         after = self.monitor.state()
-        foreign = foreign_processes(before, after)
+        foreign = foreign_processes(self.earlier, after.processes, os.getpid())
         texts: Any = part["warnings"]
         texts += state_warnings(after, foreign)
         return {

@@ -60,6 +60,8 @@ def point_part(
     """
     found = summaries(measured.trace, settings.percentiles)
     rate = throughput(measured.trace)
+    launched = measured.cuda_graph != "none"
+    doubts = warnings(found, settings.streams, cuda_graph=launched)
     first = next(iter(shapes.values()), ())
     return {
         "name": name,
@@ -72,7 +74,7 @@ def point_part(
         "metrics": {metric: summary_part(summary) for metric, summary in found.items()},
         "cuda_graph": measured.cuda_graph,
         "gpu_memory": measured.memory,
-        "warnings": [*measured.warnings, *warnings(found, settings.streams)],
+        "warnings": [*measured.warnings, *doubts],
     }
 
 

@@ -62,14 +62,16 @@ def throughput(trace: Trace) -> float:
     return len(trace) / trace.walltime_ms * 1000
 
 
-def warnings(found: dict[str, Summary], streams: int) -> tuple[str, ...]:
+def warnings(
+    found: dict[str, Summary], streams: int, *, cuda_graph: bool = False
+) -> tuple[str, ...]:
     """What trtexec warns of (sampleReporting.cpp:270-318), in our words."""
     compute = found["gpu_compute"]
     texts = []
     if found["enqueue"].median > 0.8 * compute.median:
+        remedy = "" if cuda_graph else ": try cuda_graph: true"
         texts.append(
-            "throughput may be bound by the host's enqueue time rather than by the GPU: try "
-            "cuda_graph: true"
+            f"throughput may be bound by the host's enqueue time rather than by the GPU{remedy}"
         )
     for metric, what in (("h2d", "inputs to the GPU"), ("d2h", "outputs to the host")):
         if found[metric].median and found[metric].median >= compute.median:

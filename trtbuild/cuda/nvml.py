@@ -6,7 +6,6 @@ What happened in between is taken from the samples that the driver keeps of itse
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -161,15 +160,16 @@ def reasons_in(mask: int) -> tuple[str, ...]:
     return tuple(name for bit, name in _REASONS.items() if mask & bit and name != "idle")
 
 
-def foreign_processes(before: GpuState, after: GpuState) -> tuple[int, ...]:
-    """Processes on the GPU that are not this one.
+def foreign_processes(earlier: tuple[int, ...], now: tuple[int, ...], own: int) -> tuple[int, ...]:
+    """Processes on the GPU that are not this one, whose id is `own`.
 
-    Before this process had a context, all were foreign; one that came since is this one where
-    there is only one such (in a container it has another id there).
+    `earlier` were there before this process had a context, so that they are foreign. Where `own`
+    is not listed (in a container it has another id there) one newcomer is taken for this one.
     """
-    new = [pid for pid in after.processes if pid not in before.processes and pid != os.getpid()]
-    mine = new[:1] if os.getpid() not in after.processes else []
-    return tuple(sorted({*before.processes, *new} - {*mine, os.getpid()}))
+    new = sorted({*now} - {*earlier, own})
+    if own not in now:
+        new = new[1:]
+    return tuple(sorted({pid for pid in now if pid in earlier} | {*new}))
 
 
 def state_warnings(after: GpuState, foreign: tuple[int, ...]) -> tuple[str, ...]:

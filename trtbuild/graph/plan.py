@@ -118,7 +118,7 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
     options: Options = {
         "backend": recipe.build.backend,
         "precision": variant,
-        "inputs": _inputs(recipe, names=("name", "dtype", "min", "opt", "max")),
+        "inputs": [_profile(item) for item in recipe.inputs],
         **recipe.build.options,
     }
     inputs = (ArtifactRef("model", model.id, "model"),)
@@ -219,6 +219,14 @@ def _inputs(
     names: tuple[str, ...] = ("name", "dtype", "min", "opt", "max", "dims", "range"),
 ) -> list[Any]:
     return [{name: _plain(item, name) for name in names} for item in recipe.inputs]
+
+
+def _profile(item: Input) -> dict[str, Any]:
+    """What the builder tunes for; of integers also the values, since those can decide shapes."""
+    names = ("name", "dtype", "min", "opt", "max")
+    return {
+        name: _plain(item, name) for name in (*names, *(("range",) if "int" in item.dtype else ()))
+    }
 
 
 def _plain(item: Input, name: str) -> Any:

@@ -167,8 +167,7 @@ def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
         if task_id in rebuilder.outcomes:
             continue
         task = rebuilder.tasks[task_id]
-        failed = [needed for needed in task.needs if _is_broken(rebuilder.outcomes[needed])]
-        if failed:
+        if failed := _failed_before(rebuilder, task):
             reason = Reason(ReasonKind.UPSTREAM_FAILED, f"{', '.join(failed)} failed")
         else:
             text = "not begun: another task failed before (--continue goes on)"
@@ -176,11 +175,13 @@ def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
         rebuilder.outcomes[task_id] = Outcome(task, Verdict.SKIPPED, (reason,))
 
 
-def _is_broken(outcome: Outcome) -> bool:
-    return outcome.verdict is Verdict.FAILED or (
-        outcome.verdict is Verdict.SKIPPED
-        and any(reason.kind is ReasonKind.UPSTREAM_FAILED for reason in outcome.reasons)
-    )
+def _failed_before(rebuilder: Rebuilder, task: Task) -> list[str]:
+    """The tasks that this one needs, near or far, which failed."""
+    return [
+        needed
+        for needed in needed_by(rebuilder, task.needs)
+        if needed in rebuilder.outcomes and rebuilder.outcomes[needed].verdict is Verdict.FAILED
+    ]
 
 
 def _predict(rebuilder: Rebuilder, task: Task) -> Outcome:

@@ -48,9 +48,9 @@ def _require_tensors(model: onnx.ModelProto, where: str) -> None:
         if value.dtype in ("sequence", "map", "optional", "sparse_tensor"):
             node = makers.get(value.name)
             maker = f", made by {node.op_type} (node '{node.name}')" if node else ""
-            others = [t.name for t in output_types(model) if t.dtype != value.dtype]
+            others = ", ".join(t.name for t in output_types(model) if t.dtype != value.dtype)
             raise StageError(
                 f"the output '{value.name}' is a {value.dtype}{maker}; TensorRT gives tensors only",
                 where=where,
-                hint=f"name the outputs that you need in the recipe: outputs: [{', '.join(others)}]",
+                hint=f"name the outputs that you need in the recipe: outputs: [{others}]",
             )

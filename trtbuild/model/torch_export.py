@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import warnings
@@ -16,7 +17,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from trtbuild.errors import StageError
-from trtbuild.model.input_shapes import dim_name, is_dynamic, range_text
+from trtbuild.model.input_shapes import dim_name, is_dynamic, range_text, require_inputs
 from trtbuild.model.inputs import random_values
 from trtbuild.model.onnx_file import load_model
 from trtbuild.model.references import call_user
@@ -33,6 +34,7 @@ Tensors = tuple[torch.Tensor, ...]
 Keys = tuple[str | int, ...]
 
 _SEED = 0
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"  # whose own code warns of what is harmless
 
 
 def example_shape(item: Input) -> Shape:
@@ -75,11 +77,11 @@ def export_module(
     export = _export_dynamo if exporter == "dynamo" else _export_torchscript
     with _heard_warnings(warn), _forward_replaced(module, flat):
         try:
-            return export(module, examples, inputs, names, opset)
+            return export(module, examples, inputs, names, opset, reference)
         except StageError:
             raise
         except Exception as error:  # torch, sympy, onnxscript and the user's code raise anything
-            raise explained(error, inputs, reference) from error
+            raise explained(error, inputs, reference, exporter) from error
 
 
 def export_program(
@@ -103,8 +105,8 @@ def export_program(
                 program, (), dynamo=True, opset_version=opset, output_names=names, verbose=False
             )
         except Exception as error:  # as in export_module
-            raise explained(error, inputs, where) from error
-    return _proto(exported, inputs)
+            raise explained(error, inputs, where, "dynamo") from error
+    return _proto(exported, inputs, where)
 
 
 def _in_order(module: torch.nn.Module, names: Sequence[str]) -> Callable[..., Any]:
@@ -184,6 +186,7 @@ def _export_dynamo(
     inputs: Sequence[Input],
     names: list[str],
     opset: int,
+    where: str,
 ) -> onnx.ModelProto:
     # DYNAMIC, not a Dim of a name: two inputs whose sizes the model makes equal are then one
     # dimension, and no error.
@@ -205,7 +208,7 @@ def _export_dynamo(
         dynamic_shapes=(shapes,),
         verbose=False,
     )
-    return _proto(exported, inputs)
+    return _proto(exported, inputs, where)
 
 
 def _export_torchscript(
@@ -214,6 +217,7 @@ def _export_torchscript(
     inputs: Sequence[Input],
     names: list[str],
     opset: int,
+    where: str,
 ) -> onnx.ModelProto:
     axes = {
         item.name: {n: dim_name(item, n) for n in range(len(item.min)) if is_dynamic(item, n)}
@@ -231,15 +235,31 @@ def _export_torchscript(
             output_names=names,
             dynamic_axes={name: dims for name, dims in axes.items() if dims},
         )
-        return load_model(path)
+        model = load_model(path)
+    _require_used(model, inputs, where)
+    require_inputs(model, inputs, where)
+    return model
 
 
-def _proto(exported: Any, inputs: Sequence[Input]) -> onnx.ModelProto:
+def _require_used(model: onnx.ModelProto, inputs: Sequence[Input], where: str) -> None:
+    there = {value.name for value in model.graph.input}
+    unused = [repr(item.name) for item in inputs if item.name not in there]
+    if unused:
+        raise StageError(
+            f"no output depends on {', '.join(unused)}: torch's TorchScript exporter leaves such "
+            "inputs out",
+            where=where,
+            hint="write `exporter: dynamo`, which keeps them, or a forward without them",
+        )
+
+
+def _proto(exported: Any, inputs: Sequence[Input], where: str) -> onnx.ModelProto:
     """The model of a torch.onnx.ONNXProgram, where it is valid for all that the recipe asks.
 
     torch narrows a range without a word where the code takes another path outside of it.
     """
     model: onnx.ModelProto = exported.model_proto
+    require_inputs(model, inputs, where)
     valid = {
         str(symbol): kept for symbol, kept in exported.exported_program.range_constraints.items()
     }
@@ -252,15 +272,17 @@ def _proto(exported: Any, inputs: Sequence[Input]) -> onnx.ModelProto:
                 continue
             # A program of torch.export itself says 2 where 1 was asked for.
             if kept.lower > max(item.min[axis], 2) or kept.upper < item.max[axis]:
-                raise _narrowed(item, axis, f"{kept.lower} to {kept.upper}")
+                raise _narrowed(item, axis, f"{kept.lower} to {kept.upper}", where)
     return model
 
 
-def _narrowed(item: Input, axis: int, kept: str) -> StageError:
+def _narrowed(item: Input, axis: int, kept: str, where: str) -> StageError:
     return StageError(
         f"axis {axis} of '{item.name}' is {range_text(item, axis)} in the recipe, but the exported "
-        f"graph is right for {kept} only: the model's code does something else outside of it",
-        hint="narrow min and max to that range, or take the branch on the size out of the code",
+        f"graph is right for {kept} only",
+        where=where,
+        hint="narrow min and max to that range; or let the model's code do the same for every size "
+        "(torch.export saw it branch), or export the program for a wider range",
     )
 
 
@@ -293,7 +315,8 @@ def _heard_warnings(warn: Warn) -> Iterator[None]:
             told: set[str] = set()
             for warning in heard:
                 place = f"{warning.filename}:{warning.lineno}"
-                if not issubclass(warning.category, torch.jit.TracerWarning):
+                torchs = warning.filename.startswith(_TORCH)
+                if torchs or not issubclass(warning.category, torch.jit.TracerWarning):
                     sys.stderr.write(f"{place}: {warning.message}\n")
                 elif place not in told:
                     told.add(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtbuild.errors import StageError
@@ -29,7 +30,9 @@ _DATA_DEPENDENT = re.compile(r"data-dependent expression ([^\n]*?)(?: \(unhinted
 _SHOWN = 400  # characters of a message that is not understood
 
 
-def explained(error: Exception, inputs: Sequence[Input], reference: str) -> StageError:
+def explained(
+    error: Exception, inputs: Sequence[Input], reference: str, exporter: str
+) -> StageError:
     """A StageError with the short cause and a remedy, at the user's own line where there is one."""
     causes = list(_chain(error))
     text = "\n".join(str(cause) for cause in causes)
@@ -43,7 +46,8 @@ def explained(error: Exception, inputs: Sequence[Input], reference: str) -> Stag
     return StageError(
         f"torch cannot export the model: {type(deepest).__name__}: {message}",
         where=where,
-        hint="the log has torch's whole message; `exporter: torchscript` or another opset may do",
+        hint="the log has torch's whole message; another opset, or "
+        f"`exporter: {'torchscript' if exporter == 'dynamo' else 'dynamo'}`, may do",
     )
 
 
@@ -65,7 +69,7 @@ def _users_line(error: BaseException) -> str:
         with user_code(""):
             raise error
     except StageError as told:
-        return told.where
+        return "" if "site-packages" in Path(told.where).parts else told.where
 
 
 def _fixed_axis(text: str, inputs: Sequence[Input]) -> tuple[str, str] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 
 from trtbuild.errors import StageError
@@ -13,7 +15,7 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
     Raises StageError where the graph contradicts itself.
     """
     try:
-        inferred = onnx.shape_inference.infer_shapes(_light(model)).graph
+        inferred = onnx.shape_inference.infer_shapes(without_weights(model)[0]).graph
     except onnx.shape_inference.InferenceError as error:
         raise StageError(
             f"onnx cannot infer the types of the graph: {' '.join(str(error).split())[:600]}",
@@ -38,27 +40,47 @@ def float_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
     )
 
 
-_LARGE = 64 * 1024  # bytes; a shape or an axis list, which inference reads, is never as large
+def without_weights(
+    model: onnx.ModelProto,
+) -> tuple[onnx.ModelProto, dict[str, onnx.TensorProto]]:
+    """A copy whose large weights are inputs without values, and those weights by name.
 
-
-def _light(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose large weights are inputs without values: inference fails above 2 GB."""
+    onnx hands a model to its C++ code as one protobuf, which fails above 2 GB.
+    """
     light = onnx.ModelProto()
-    graph = light.graph
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    light.ir_version = model.ir_version
-    graph.name = model.graph.name
-    graph.node.extend(model.graph.node)
-    graph.input.extend(model.graph.input)
-    graph.output.extend(model.graph.output)
-    graph.value_info.extend(model.graph.value_info)
-    listed = {value.name for value in graph.input}
+    for field, value in model.ListFields():
+        if field.name != "graph":
+            _copy(light, field, value)
+    heavy: dict[str, onnx.TensorProto] = {}
+    for field, value in model.graph.ListFields():
+        if field.name != "initializer":
+            _copy(light.graph, field, value)
+    listed = {value.name for value in model.graph.input}
     for tensor in model.graph.initializer:
-        if tensor.ByteSize() < _LARGE:
-            graph.initializer.append(tensor)
-        elif tensor.name not in listed:
-            graph.input.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
-    return light
+        if tensor.ByteSize() < _LARGE or tensor.name in listed:
+            light.graph.initializer.append(tensor)
+            continue
+        heavy[tensor.name] = tensor
+        light.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    return light, heavy
+
+
+def _copy(message: Any, field: Any, value: Any) -> None:
+    if field.is_repeated:
+        getattr(message, field.name).extend(value)
+    elif field.message_type is not None:
+        getattr(message, field.name).CopyFrom(value)
+    else:
+        setattr(message, field.name, value)
+
+
+_LARGE = 64 * 1024  # bytes; a shape or an axis list, which onnx reads, is never as large
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a node as Python values; those that are left out are not there."""
+    return {
+        attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute
+    }

@@ -9,9 +9,10 @@ import onnx
 
 from trtbuild.precision.autocast import DATA_MAX, KeepRule, Low, cast_down
 from trtbuild.precision.cases import Cases
-from trtbuild.precision.constants import FP16_LARGEST, Constant, beyond, lift_constants, saturate
-from trtbuild.precision.names import name_nodes, select_nodes
+from trtbuild.precision.constants import FP16_LARGEST, Constant, beyond, saturate
+from trtbuild.precision.names import select_nodes
 from trtbuild.precision.obtained import node_types
+from trtbuild.precision.prepare import prepare
 from trtbuild.precision.ranges import Range, measure_ranges
 from trtbuild.precision.saturation import harmless
 
@@ -58,8 +59,7 @@ def lower(
     Raises StageError where a pattern of `keep_fp32` matches nothing, or where the model cannot be
     run or converted; MissingPackage without ModelOpt.
     """
-    name_nodes(model)
-    lift_constants(model)
+    prepare(model)
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
     large: dict[str, float] = {}
     saturated: tuple[Constant, ...] = ()

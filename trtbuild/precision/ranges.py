@@ -39,16 +39,18 @@ def measure_ranges(
     model: onnx.ModelProto,
     cases: Iterable[Arrays],
     done: Callable[[int], None] = lambda _: None,
+    only: frozenset[str] | None = None,
 ) -> dict[str, Range]:
     """The range of every float32 input and node output of the main graph, over all cases.
 
     Constants are left out: their values are in the graph. Tensors without elements have no range.
+    `only` names the tensors that are wanted, where not all of them are.
     `done` is called after each case with the number of cases done.
 
     Raises StageError where onnxruntime cannot run the model.
     """
     given = {value.name for value in model.graph.input}
-    tensors = float_tensors(model)
+    tensors = [name for name in float_tensors(model) if only is None or name in only]
     made = [name for name in tensors if name not in given]
     outputs = [prefix + name for name in made for _, prefix in _REDUCTIONS]
     found: dict[str, Range] = {}

@@ -1,14 +1,15 @@
-"""How far a tensor's range goes: minmax, percentile and entropy, from a histogram of magnitudes."""
+"""How far the range of a tensor goes, by percentile or entropy, from a histogram of magnitudes."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from trtbuild.precision.histogram import FINE, Histogram
+from trtbuild.precision.histogram import Histogram
 
 BINS = 2048
-"""Of the histogram that entropy searches, as in NVIDIA's description of TensorRT's calibrator."""
+"""Of the histogram that entropy searches: NVIDIA's number. With others it finds other thresholds,
+and with LEVELS bins it finds the largest value, whatever the data is."""
 
 LEVELS = 128
 """Magnitudes of a signed 8-bit integer: the bins that a candidate is quantized to."""
@@ -16,19 +17,10 @@ LEVELS = 128
 _Floats = npt.NDArray[np.float64]
 
 
-def minmax(histogram: Histogram) -> float:
-    """The largest magnitude that occurred: nothing is clipped.
-
-    TensorRT's IInt8MinMaxCalibrator ("uses the entire range of the activation distribution"),
-    with the symmetric scale that TensorRT's INT8 has.
-    """
-    return histogram.largest
-
-
 def percentile(histogram: Histogram, share: float) -> float:
     """The magnitude that `share` percent of all values do not exceed, 0 < share <= 100.
 
-    The quantile of TensorRT's IInt8LegacyCalibrator (get_quantile), and `percentile` of NVIDIA's
+    The quantile of TensorRT's IInt8LegacyCalibrator (get_quantile), and of NVIDIA's
     pytorch-quantization (calib/histogram.py, _compute_amax_percentile). Within a bin of the
     histogram values are taken as evenly spread.
     """
@@ -37,7 +29,7 @@ def percentile(histogram: Histogram, share: float) -> float:
     place = int(np.searchsorted(sums, wanted))
     below = float(sums[place - 1]) if place else 0.0
     inside = (wanted - below) / float(max(sums[place] - below, 1))
-    return float(min((place + inside) * histogram.limit / FINE, histogram.largest))
+    return float(min((place + inside) * histogram.width, histogram.largest))
 
 
 def entropy(histogram: Histogram) -> float:
@@ -45,17 +37,19 @@ def entropy(histogram: Histogram) -> float:
 
     The search of TensorRT's IInt8EntropyCalibrator2, as NVIDIA published it: S. Migacz, "8-bit
     inference with TensorRT", GTC 2017, and pytorch-quantization (calib/histogram.py,
-    _compute_amax_entropy). For each of the thresholds at bin LEVELS to BINS: the distribution
-    clipped there, the clipped mass in its last bin, is the reference P; the same without that
-    mass, each group of bins replaced by the mean of those that are not empty, is Q; the threshold
-    with the least Kullback-Leibler divergence of P from Q is chosen, the largest of equals. The
-    first bin is taken as full as the second, since zeros (behind a ReLU) are exact in any scale.
+    _compute_amax_entropy). For each threshold from LEVELS bins on: the distribution clipped
+    there, the clipped mass in its last bin, is the reference P; the same without that mass, each
+    group of bins replaced by the mean of those that are not empty, is Q; the threshold with the
+    least Kullback-Leibler divergence of P from Q is chosen, the largest of equals. The first bin
+    is taken as full as the second, since zeros (behind a ReLU) are exact in any scale.
     """
-    counts = histogram.rebinned(BINS).astype(np.float64)
+    counts = histogram.counts.astype(np.float64)
     counts[0] = counts[1]
+    if not counts.any():
+        return histogram.largest
     divergence = _divergences(counts)
     best = len(divergence) - 1 - int(np.argmin(divergence[::-1]))
-    return (best + LEVELS) * histogram.largest / BINS
+    return min((best + LEVELS) * histogram.width, histogram.largest)
 
 
 def _divergences(counts: _Floats) -> _Floats:

@@ -79,8 +79,12 @@ def _defined(body: list[ast.stmt]) -> Iterator[str]:
                 yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
             case ast.Assign() | ast.AnnAssign():
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                names = (part for target in targets for part in ast.walk(target))
-                yield from (part.id for part in names if isinstance(part, ast.Name))
+                parts = [part for target in targets for part in ast.walk(target)]
+                yield from (
+                    part.id
+                    for part in parts
+                    if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+                )
             case ast.If() | ast.Try() | ast.With() | ast.For() | ast.While():
                 for block in ("body", "orelse", "finalbody"):
                     yield from _defined(getattr(node, block, []))

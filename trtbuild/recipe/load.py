@@ -167,16 +167,22 @@ def _kept(value: JSONValue, spoiled: Collection[Key], key: Key) -> object:
 
 def _same_names(loaded: Sequence[_Loaded]) -> list[Report]:
     """Recipes of one name in one folder, which would write to the same place."""
-    first: dict[tuple[str, str], _Loaded] = {}
+    named: dict[str, list[_Loaded]] = {}
     reports = []
     for one in loaded:
         name = (one.text.data or {}).get("name")
         if not isinstance(name, str):
             continue
-        other = first.setdefault((os.path.realpath(one.path.parent), name), one)
-        if other is not one:
+        others = named.setdefault(name, [])
+        other = next((other for other in others if _folder(other) == _folder(one)), None)
+        others.append(one)
+        if other is not None:
             reports.append(_same_name(name, one, other).report(one.path, one.text.positions))
     return reports
+
+
+def _folder(loaded: _Loaded) -> str:
+    return os.path.realpath(loaded.path.parent)
 
 
 def _same_name(name: str, one: _Loaded, other: _Loaded) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 
@@ -19,6 +20,7 @@ _FLOAT = re.compile(
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
+@functools.lru_cache(maxsize=4096)  # the same keys and numbers are in every recipe
 def plain_value(text: str) -> bool | int | float | str | None:
     """The value of unquoted text; "yes", "on", 1_000, 0x10 and dates are text.
 

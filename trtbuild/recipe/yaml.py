@@ -6,6 +6,7 @@ infinity and NaN are refused. Anchors and aliases are read.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -235,6 +236,7 @@ def _position(event: Any) -> Position:
     return Position(mark.line + 1, mark.column + 1)
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_text(name: str) -> bool:
     try:
         return isinstance(plain_value(name), str)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from trtbuild.recipe.model import Options
+from trtbuild.reporter import Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,6 @@ class Output:
     name: str
     files: tuple[str, ...]
     optional: tuple[str, ...] = ()
-
-
-class Reporter(Protocol):
-    """How a running stage speaks to the person who waits for it."""
-
-    # One line of what is being done; `fraction` from 0 to 1 where it is known.
-    def progress(self, text: str, fraction: float | None = None) -> None: ...
-
-    # Something that does not stop the stage, but that the user should know.
-    def warn(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

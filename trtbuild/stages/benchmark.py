@@ -12,8 +12,9 @@ from trtbuild.benchmark.inputs import load_inputs
 from trtbuild.benchmark.points import Accepted, PointRun
 from trtbuild.benchmark.result import FORMAT, EngineIdentity, device_part, engine_part, host_part
 from trtbuild.benchmark.settings import Settings, settings_of
-from trtbuild.cuda.device import Device, open_device
-from trtbuild.cuda.nvml import monitor
+from trtbuild.cuda.device import open_device
+from trtbuild.cuda.nvml import Monitor, monitor
+from trtbuild.cuda.probe import probe
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options, Shape
 from trtbuild.stages.base import StageContext
@@ -39,37 +40,33 @@ def run(context: StageContext) -> None:
     baselines (see make_baseline), source (of the export stage), and those of Settings.
     Raises StageError where there is no GPU, or the engine cannot be loaded or run on it.
     """
-    options: Any = context.options
-    settings = settings_of(options)
-    device = open_device(provider=options.get("provider"))
-    try:
-        with ExitStack() as stack:
-            document = _measured(context, settings, device, stack)
-    finally:
-        device.close()
+    settings = settings_of(context.options)
+    with ExitStack() as stack:
+        document = _measured(context, settings, stack)
     _write(context.outputs / "benchmark.json", json.dumps(document, indent=1, allow_nan=False))
 
 
-def _measured(
-    context: StageContext, settings: Settings, device: Device, stack: ExitStack
-) -> Options:
+def _measured(context: StageContext, settings: Settings, stack: ExitStack) -> Options:
     """The whole document; what is opened on the way closes with the stack."""
-    identity = _identity(context.inputs["engine"], str(context.options["backend"]))
-    gpu = stack.enter_context(monitor(device.facts.uuid))
+    options: Any = context.options
+    identity = _identity(context.inputs["engine"], options["backend"])
+    gpu, earlier = _watched(stack)
+    device = open_device(provider=options.get("provider"))
+    stack.callback(device.close)
     engine = stack.enter_context(opened(context.inputs["engine"], identity.backend, device))
     streaming = set_weight_streaming(engine, settings.weight_streaming_budget)
     contexts = Contexts(engine)
     taken = _take_runtime_cache(context, contexts, settings)
-    baselines: Any = context.options.get("baselines")
     point_run = PointRun(
         engine=engine,
         contexts=contexts,
         settings=settings,
         source=_source(context),
-        baselines=baselines or (),
+        baselines=options.get("baselines") or (),
         accepted=_accepted(context, engine),
         digest=identity.digest,
         monitor=gpu,
+        earlier=earlier,
         warn=context.reporter.warn,
     )
     document: Options = {
@@ -88,6 +85,13 @@ def _measured(
     if settings.runtime_cache:
         (context.outputs / _RUNTIME_CACHE).write_bytes(contexts.runtime_cache())
     return document
+
+
+def _watched(stack: ExitStack) -> tuple[Monitor | None, tuple[int, ...]]:
+    """A monitor of the GPU, and the processes on it before this one has a context there."""
+    devices = probe().devices
+    found = stack.enter_context(monitor(devices[0].uuid)) if devices else None
+    return found, found.state().processes if found is not None else ()
 
 
 def _points(context: StageContext, point_run: PointRun) -> list[Any]:

@@ -101,13 +101,12 @@ def _from_onnx(
 def _fit(
     context: StageContext, model: onnx.ModelProto, inputs: Sequence[Input], source: dict[str, Any]
 ) -> None:
-    """Require of what torch made that it has the opset and the inputs asked for; name its dims."""
+    """Require of what torch made that it has the opset asked for, and name its dimensions."""
     opset = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
     if opset != source["opset"]:
         raise StageError(
             f"torch exported opset {opset} instead of {source['opset']}",
             hint=f"write `opset: {opset}` in the recipe, or another from 18 to 23",
         )
-    require_inputs(model, inputs, "the exported model")
     for note in write_inputs(model, inputs, name_all=True):
         context.reporter.warn(note)

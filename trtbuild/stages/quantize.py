@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import onnx
 
     from trtbuild.recipe.model import Input
-    from trtbuild.stages.base import Reporter, StageContext
+    from trtbuild.reporter import Reporter
+    from trtbuild.stages.base import StageContext
 
 FORMAT = 1
 

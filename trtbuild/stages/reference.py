@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from trtbuild.dataset.base import Demand
     from trtbuild.model.inputs import Arrays
     from trtbuild.recipe.model import Input, Options
-    from trtbuild.stages.base import Reporter, StageContext
+    from trtbuild.reporter import Reporter
+    from trtbuild.stages.base import StageContext
 
 
 class Source(Protocol):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trtbuild.trt.flavour import Flavour
 
 _ERRORS = ("INTERNAL_ERROR", "ERROR")
+_REMEMBERED = frozenset((*_ERRORS, "WARNING"))
 
 _NOISE = (
     # A CUDA call of TensorRT's own error handling fails where there is no GPU: a line that
@@ -80,7 +81,7 @@ class Log:
 
     def hear(self, severity: str, text: str) -> None:
         """Take one message. Never raises: an exception in TensorRT's threads ends the process."""
-        if severity in (*_ERRORS, "WARNING") and not any(noise.search(text) for noise in _NOISE):
+        if severity in _REMEMBERED and not any(noise.search(text) for noise in _NOISE):
             self._heard.append(Message(severity, text))
         if self._file is None or self.refusal is not None:
             return

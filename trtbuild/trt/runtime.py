@@ -75,5 +75,5 @@ def _placed(runner: Runner, case: Mapping[str, Array], number: int, path: Path) 
     try:
         return runner.run(case)
     except StageError as error:
-        error.where = error.where or f"{path} (case {number})"
+        error.where = f"{path} (case {number})"
         raise

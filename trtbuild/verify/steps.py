@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trtbuild.model.cases import CaseReader
     from trtbuild.model.inputs import Arrays
-    from trtbuild.stages.base import Reporter
+    from trtbuild.reporter import Reporter
 
 
 class Model(Protocol):

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tests.benchmark.documents import point, result
+from trtbuild.benchmark.compare import Side, compare
+from trtbuild.benchmark.settings import Settings
+
+
+def layer(name: str, ms: float, tactic: str = "t") -> dict[str, Any]:
+    return {
+        "name": name, "average_ms": ms, "median_ms": ms, "percentage": 1.0, "kind": "Conv",
+        "tactic": tactic, "onnx": [], "types": ["Half"],
+    }  # fmt: skip
+
+
+def compared(first: Side, second: Side) -> dict[str, Any]:
+    return dict(compare(first, second))
+
+
+def test_sizes_and_times_are_compared_with_their_ratio() -> None:
+    found = compared(
+        Side("a", engine_size=100, benchmark=result(point(compute=1.0))),
+        Side("b", engine_size=50, benchmark=result(point(compute=2.0))),
+    )
+    assert found["size"] == {"first": 100, "second": 50, "difference": -50, "ratio": 0.5}
+    (only,) = found["points"]
+    gpu = only["metrics"]["gpu_compute"]
+    assert gpu["median"]["ratio"] == 2.0
+    assert set(gpu) == {"min", "median", "mean", "max", "p90", "p95", "p99"}
+    assert found["caveats"] == []
+
+
+def test_points_are_matched_by_their_shapes_and_not_by_their_names() -> None:
+    first = result(point("opt", batch=8), point("other", batch=2))
+    second = result(point("batch=8", batch=8))
+    found = compared(Side("a", benchmark=first), Side("b", benchmark=second))
+    assert [each["shapes"] for each in found["points"]] == [{"x": [8, 4]}]
+
+
+def test_why_times_cannot_be_compared_is_said() -> None:
+    other = result(settings=Settings(transfers=False).as_options())
+    other["device"] = other["device"] | {"name": "NVIDIA Other"}
+    found = compared(Side("a", benchmark=result()), Side("b", benchmark=other))
+    assert found["caveats"] == [
+        "measured with another GPU: NVIDIA Test and NVIDIA Other",
+        "measured with other settings: transfers is true and false",
+    ]
+
+
+def test_layers_that_are_gone_new_and_changed_are_named() -> None:
+    before = result(point() | {"layers": [layer("a", 1.0), layer("b", 2.0), layer("c", 3.0)]})
+    after = result(point() | {"layers": [layer("b", 5.0, "u"), layer("c", 3.5), layer("d", 1.0)]})
+    found = compared(Side("x", benchmark=before), Side("y", benchmark=after))["layers"]
+    assert (found["gone"], found["new"]) == (["a"], ["d"])
+    assert [(each["name"], each["changed"]) for each in found["common"]] == [
+        ("b", ["tactic"]),
+        ("c", []),
+    ]
+
+
+def test_precision_is_compared_by_share() -> None:
+    first = Side("a", build={"tensor_types": {"float32": 4}})
+    second = Side("b", build={"tensor_types": {"float32": 1, "float16": 3}})
+    found = compared(first, second)["precision"]
+    assert found["float16"]["first"] == 0.0
+    assert found["float16"]["second"] == 75.0
+
+
+def test_accuracy_is_compared_where_both_have_it() -> None:
+    first = Side("a", verify={"scores": {"accuracy": {"value": 0.98}}, "passed": True})
+    second = Side("b", verify={"scores": {"accuracy": {"value": 0.97}, "more": {"value": 1}}})
+    found = compared(first, second)["accuracy"]
+    assert list(found) == ["scores.accuracy.value"]
+    assert found["scores.accuracy.value"]["second"] == 0.97
+
+
+def test_parts_that_a_side_lacks_are_null() -> None:
+    found = compared(Side("a", engine_size=1), Side("b"))
+    for part in ("size", "points", "layers", "precision", "accuracy"):
+        assert found[part] is None
