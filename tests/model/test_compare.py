@@ -89,7 +89,10 @@ def test_large_float16_values_do_not_overflow_in_the_metrics() -> None:
 
 
 def test_another_shape_is_a_problem() -> None:
-    assert compare(np.ones((2, 3)), np.ones((3, 2))).problem == "has the shape [2, 3] instead of [3, 2]"
+    assert (
+        compare(np.ones((2, 3)), np.ones((3, 2))).problem
+        == "has the shape [2, 3] instead of [3, 2]"
+    )
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,7 @@ def test_a_truncated_external_file_is_named_with_the_tensor_it_lacks(external: P
 
 
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "", "a/../../b"])
-def test_external_data_outside_of_the_folder_is_refused(
-    external: Path, location: str
-) -> None:
+def test_external_data_outside_of_the_folder_is_refused(external: Path, location: str) -> None:
     model = onnx.load(external, load_external_data=False)
     model.graph.initializer[0].external_data[0].value = location
     external.write_bytes(model.SerializeToString())
@@ -222,7 +220,7 @@ def test_an_invalid_model_is_refused_with_the_words_of_onnx(tmp_path: Path) -> N
     model = mlp()
     model.graph.node[1].input[0] = "nowhere"
     for given in (model, save(model, tmp_path / "model.onnx")):
-        with pytest.raises(StageError, match="onnx.checker refuses the model: .*nowhere"):
+        with pytest.raises(StageError, match=r"onnx.checker refuses the model: .*nowhere"):
             check_model(given)
 
 

@@ -56,7 +56,7 @@ def test_a_file_named_like_a_standard_module_does_not_replace_it(
     import random as again
 
     assert again is random
-    assert 0 <= again.random() < 1
+    assert hasattr(again, "Random")
 
 
 def test_files_of_one_name_in_two_folders_are_two_modules(user_file: Write, tmp_path: Path) -> None:
@@ -181,6 +181,6 @@ def test_an_error_in_a_generator_has_its_line(user_file: Write, tmp_path: Path) 
     path = user_file("generator.py", "def f():\n    yield 1\n    raise ValueError('two')\n")
     items = iterate_user(load_callable("generator.py:f", tmp_path)(), "generator.py:f")
     assert next(items) == 1
-    with pytest.raises(StageError, match="generator.py:f raised ValueError: two") as error:
+    with pytest.raises(StageError, match=r"generator.py:f raised ValueError: two") as error:
         next(items)
     assert error.value.where == f"{path}:3"

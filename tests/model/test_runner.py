@@ -71,7 +71,7 @@ def test_an_input_without_values_is_named_with_one_that_is_near(tmp_path: Path) 
 
 def test_values_of_another_kind_are_refused(tmp_path: Path) -> None:
     runner = open_model(save(mlp(), tmp_path / "model.onnx"))
-    with pytest.raises(StageError, match="input 'x' is float32 in the graph.*are int64"):
+    with pytest.raises(StageError, match=r"input 'x' is float32 in the graph.*are int64"):
         runner.run({"x": X.astype(np.int64)})
 
 

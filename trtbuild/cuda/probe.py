@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import uuid
 from ctypes import byref, c_char_p, c_int, c_size_t, create_string_buffer
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,6 +95,8 @@ def _attribute(driver: Driver, device: c_int, attribute: int) -> int:
 
 
 def _uuid(driver: Driver, device: c_int) -> str:
+    import uuid  # 5 ms that a machine without a GPU need not spend
+
     # The second version tells the slices of one MIG GPU apart (driver 470 and newer).
     call = "cuDeviceGetUuid_v2" if driver.has("cuDeviceGetUuid_v2") else "cuDeviceGetUuid"
     raw = create_string_buffer(16)

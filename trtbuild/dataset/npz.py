@@ -6,6 +6,7 @@ import math
 import zipfile
 import zlib
 from contextlib import ExitStack
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -64,7 +65,10 @@ class _Member:
     def __init__(self, file: IO[bytes], name: str) -> None:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        self.shape, fortran, self._dtype = read(file)
+        try:
+            self.shape, fortran, self._dtype = read(file)
+        except (SyntaxError, TokenError) as error:  # numpy parses headers as Python
+            raise ValueError(f"the header of '{name}' is damaged") from error
         self._file = file
         self._name = name.removesuffix(".npy")
         if fortran and len(self.shape) > 1:

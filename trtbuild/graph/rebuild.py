@@ -116,8 +116,16 @@ class Rebuilder:
             return self._as_recorded(action, record)
         return action
 
+    def is_settled(self, task: Task) -> bool:
+        """Whether the task is up to date, or has to be skipped on this machine."""
+        if self.lacks_device(task) and task.stage not in self.required:
+            return self.rebuild(task)
+        return self.is_up_to_date(task)
+
     def is_up_to_date(self, task: Task) -> bool:
         """Decide, and if nothing is to be done, take note of the result."""
+        if task.id in self.results:
+            return True
         try:
             decision = self.decide(task)
         except TrtbuildError:

@@ -9,7 +9,6 @@ from pathlib import Path
 from trtbuild.errors import MissingPackage, UsageError
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import Device, options_of
-from trtbuild.graph.doit import schedule
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.plan import plan
 from trtbuild.graph.rebuild import Listener, Rebuilder
@@ -67,12 +66,15 @@ class Session:
     def run(self) -> bool:
         """Bring the selection up to date; whether nothing failed. Raises MissingPackage."""
         self._check_packages()
-        schedule(
-            self.rebuilders,
-            self.selected,
-            jobs=self.settings.jobs,
-            keep_going=self.settings.keep_going,
-        )
+        if not self._all_up_to_date():
+            from trtbuild.graph.doit import schedule  # half of a no-op's time, so only now
+
+            schedule(
+                self.rebuilders,
+                self.selected,
+                jobs=self.settings.jobs,
+                keep_going=self.settings.keep_going,
+            )
         for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
             _fill_in(rebuilder, needed_by(rebuilder, selected))
         return not any(
@@ -89,6 +91,14 @@ class Session:
                 rebuilder.outcomes[task_id] = outcome
                 if outcome.verdict in (Verdict.UP_TO_DATE, Verdict.RESTORED):
                     rebuilder.results[task_id] = outcome.outputs
+
+    def _all_up_to_date(self) -> bool:
+        """Whether there is nothing to schedule; the plan's order is good enough to find out."""
+        return all(
+            rebuilder.is_settled(rebuilder.tasks[task_id])
+            for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True)
+            for task_id in needed_by(rebuilder, selected)
+        )
 
     def _check_packages(self) -> None:
         lacking: dict[Requirement, str] = {}

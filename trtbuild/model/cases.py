@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -107,16 +108,19 @@ class CaseReader:
 
     def __init__(self, path: Path) -> None:
         """`path` is that of reference.json. Raises StageError where it cannot be read."""
-        try:
-            document = json.loads(path.read_bytes())
-            self._cases: list[dict[str, Any]] = document["cases"]
-            self._arrays = np.load(path.with_suffix(".npz"), allow_pickle=False)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise StageError(
-                f"the reference artifact cannot be read: {error}",
-                where=str(path),
-                hint="run the reference stage again: trtbuild run --rebuild reference",
-            ) from error
+        with ExitStack() as stack:
+            try:
+                document = json.loads(path.read_bytes())
+                self._cases: list[dict[str, Any]] = document["cases"]
+                file = stack.enter_context(path.with_suffix(".npz").open("rb"))
+                self._arrays = np.load(file, allow_pickle=False)
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                raise StageError(
+                    f"the reference artifact cannot be read: {error}",
+                    where=str(path),
+                    hint="run the reference stage again: trtbuild run --rebuild reference",
+                ) from error
+            self._open = stack.pop_all()
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -160,6 +164,7 @@ class CaseReader:
     def close(self) -> None:
         """Close the file of the arrays."""
         self._arrays.close()
+        self._open.close()
 
     def _read(self, index: int, part: str) -> Arrays:
         keys: Keys = self._cases[index][part]

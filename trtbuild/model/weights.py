@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +85,9 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is TorchScript is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise _unreadable(path, error) from error
     except pickle.UnpicklingError as error:
@@ -119,8 +123,8 @@ def _refused(path: Path, text: str) -> StageError:
             where=str(path),
             hint="get it again; a Git LFS pointer needs `git lfs pull`",
         )
-    named = [word for word in text.split() if word.count(".") and "GLOBAL" in text]
-    objects = f" ({' '.join(named[:1])})" if named else ""
+    named = re.search(r"GLOBAL (\S+)", text)
+    objects = f" ({named[1]})" if named else ""
     return StageError(
         f"the weights file holds Python objects{objects}, not tensors alone; "
         "loading it could run any code",

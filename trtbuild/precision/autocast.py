@@ -13,12 +13,16 @@ import onnx
 
 from trtbuild.errors import MissingPackage, StageError
 from trtbuild.model.onnx_file import save_model
+from trtbuild.precision.opset import opset_of
 
 DATA_MAX = 512.0
 """A node that reads or makes values beyond this stays in float32: above it a float16 is a multiple
 of 0.5 or more. ModelOpt's own default (modelopt.onnx.autocast.convert.DEFAULT_DATA_MAX)."""
 
 Low = Literal["fp16", "bf16"]
+
+OPSETS = {"fp16": 13, "bf16": 22}
+"""The first opset whose operators take the type, as far as ModelOpt uses them."""
 
 
 class Rule(Protocol):
@@ -69,9 +73,9 @@ class KeepRule:
 
 
 def cast_down(
-    model: onnx.ModelProto, low: Low, *, keep_io_types: bool, rule: Rule
+    model: onnx.ModelProto, low: Low, *, keep_io_types: bool, rule: Rule, opset: int
 ) -> onnx.ModelProto:
-    """The model with casts around the nodes that run in the lower precision.
+    """The model with casts around the nodes that run in the lower precision, at the opset or above.
 
     AutoCast's own range analysis is switched off (`data_max` infinite), since it runs polygraphy
     on one case and holds every tensor of it: `rule` decides by ranges measured before.
@@ -93,6 +97,7 @@ def cast_down(
                 data_max=float("inf"),
                 init_max=float("inf"),
                 custom_rule=rule,
+                opset=max(opset, opset_of(model)),
             )
         except Exception as error:  # ModelOpt raises bare Exception, and lets onnx's errors out
             raise StageError(

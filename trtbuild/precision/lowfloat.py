@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from trtbuild.precision.autocast import DATA_MAX, KeepRule, Low, cast_down
+from trtbuild.precision.autocast import DATA_MAX, OPSETS, KeepRule, Low, cast_down
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.constants import FP16_LARGEST, Constant, beyond, saturate
 from trtbuild.precision.names import select_nodes
@@ -53,8 +53,9 @@ def lower(
     keep_fp32: Sequence[str],
     cases: Cases,
     progress: Progress,
+    opset: int = 0,
 ) -> Lowered:
-    """Cast a float32 model down; `model` is changed (nodes get names, constants move).
+    """Cast a float32 model down, at the opset or above; `model` is changed (nodes get names, constants move).
 
     Raises StageError where a pattern of `keep_fp32` matches nothing, or where the model cannot be
     run or converted; MissingPackage without ModelOpt.
@@ -71,7 +72,9 @@ def lower(
         large = _too_large(model, ranges)
     progress(f"casting to {low}", 0.7)
     rule = KeepRule(model, keep, large)
-    lowered = cast_down(model, low, keep_io_types=keep_io_types, rule=rule)
+    lowered = cast_down(
+        model, low, keep_io_types=keep_io_types, rule=rule, opset=max(opset, OPSETS[low])
+    )
     return Lowered(lowered, _kept(lowered, rule), saturated, overflow)
 
 

@@ -54,6 +54,12 @@ def _measured(context: StageContext, settings: Settings, stack: ExitStack) -> Op
     device = open_device(provider=options.get("provider"))
     stack.callback(device.close)
     engine = stack.enter_context(opened(context.inputs["engine"], identity.backend, device))
+    if settings.optimization_profile >= engine.profiles:
+        raise StageError(
+            f"there is no optimization profile {settings.optimization_profile}: this engine has "
+            f"{engine.profiles}, counted from 0",
+            where=str(engine.path),
+        )
     streaming = set_weight_streaming(engine, settings.weight_streaming_budget)
     contexts = Contexts(engine)
     taken = _take_runtime_cache(context, contexts, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,22 +49,18 @@ def to_graph(model: onnx.ModelProto) -> gs.Graph:
     return gs.import_onnx(model)
 
 
-def to_model(graph: gs.Graph, source: onnx.ModelProto | None = None) -> onnx.ModelProto:
-    """The graph as a model, with the metadata of the model that it came from, where one is given.
+def to_model(graph: gs.Graph, source: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph as a model, with the metadata of the model that it came from.
 
     Raises what graphsurgeon and onnx raise where a hook left something in it that is no graph.
     """
-    for constant in _constants(graph):
-        _pack(constant)
-    with _empty_lists_hidden(graph) as hidden:
-        model = gs.export_onnx(graph)
-    for node, proto in _pairs(graph, model):
-        proto.attribute.extend(hidden.get(id(node), ()))
-    _store_once(model, _shared_constants(graph))
-    model.ir_version = max(model.ir_version, _SELF_CONTAINED_IR)
-    if source is not None:
-        model.domain, model.model_version = source.domain, source.model_version
-        model.metadata_props.extend(source.metadata_props)
+    large = _large_constants(graph)
+    model = _export(graph, large)
+    for tensor in model.graph.initializer:
+        if tensor.name in large:
+            tensor.CopyFrom(_tensor(large[tensor.name]))
+    model.domain, model.model_version = source.domain, source.model_version
+    model.metadata_props.extend(source.metadata_props)
     return model
 
 
@@ -74,26 +70,13 @@ def outline(graph: gs.Graph) -> onnx.ModelProto:
     It is small whatever the size of the weights, and tells onnx.checker and shape inference, which
     both fail above 2 GB, the same as the whole.
     """
-    large = {
-        tensor.name: tensor
-        for tensor in graph.tensors(check_duplicates=True).values()
-        if isinstance(tensor, gs.Constant) and _nbytes(tensor) >= LARGE
-    }
-    kept = {name: tensor._values for name, tensor in large.items()}  # .values would read them all
-    types = {name: element_type(tensor) for name, tensor in large.items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in large.items()}
-    try:
-        for name, tensor in large.items():
-            tensor.values = LazyValues(onnx.TensorProto(name=name, data_type=types[name]))
-        model = to_model(graph)
-    finally:
-        for name, tensor in large.items():
-            tensor.values = kept[name]
+    large = _large_constants(graph)
+    model = _export(graph, large)
     small = [tensor for tensor in model.graph.initializer if tensor.name not in large]
     del model.graph.initializer[:]
     model.graph.initializer.extend(small)
-    for name, element in types.items():
-        value = onnx.helper.make_tensor_value_info(name, element, shapes[name])
+    for name, tensor in large.items():
+        value = onnx.helper.make_tensor_value_info(name, element_type(tensor), tensor.shape)
         model.graph.input.append(value)
     return model
 
@@ -161,6 +144,49 @@ def _plain_constant(node: onnx.NodeProto) -> None:
             attribute.CopyFrom(
                 onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(values))
             )
+
+
+def _export(graph: gs.Graph, large: Mapping[str, gs.Constant]) -> onnx.ModelProto:
+    """The graph as a model; instead of each large constant a tensor without values."""
+    for constant in _constants(graph):
+        _pack(constant)
+    with _hidden(large), _empty_lists_hidden(graph) as lists:
+        model = gs.export_onnx(graph)
+    for node, proto in _pairs(graph, model):
+        proto.attribute.extend(lists.get(id(node), ()))
+    _store_once(model, _shared_constants(graph))
+    model.ir_version = max(model.ir_version, _SELF_CONTAINED_IR)
+    return model
+
+
+def _large_constants(graph: gs.Graph) -> dict[str, gs.Constant]:
+    return {
+        name: tensor
+        for name, tensor in graph.tensors(check_duplicates=True).items()
+        if isinstance(tensor, gs.Constant) and _nbytes(tensor) >= LARGE
+    }
+
+
+@contextmanager
+def _hidden(constants: Mapping[str, gs.Constant]) -> Iterator[None]:
+    """Take the values out for this block: graphsurgeon copies them twice when it writes a model."""
+    kept = {name: constant._values for name, constant in constants.items()}  # .values reads them
+    for name, constant in constants.items():
+        kind = element_type(constant)
+        constant.values = LazyValues(onnx.TensorProto(name=name, data_type=kind))
+    try:
+        yield
+    finally:
+        for name, constant in constants.items():
+            constant.values = kept[name]
+
+
+def _tensor(constant: gs.Constant) -> onnx.TensorProto:
+    values = constant._values
+    if not isinstance(values, LazyValues):
+        return onnx.numpy_helper.from_array(values, constant.name)
+    values.tensor.name = constant.name
+    return values.tensor
 
 
 def _constants(graph: gs.Graph) -> Iterator[gs.Constant]:
