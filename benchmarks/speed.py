@@ -98,7 +98,8 @@ def _against_dvc(dvc: str, folder: Path, run: list[str], project: Project) -> di
     folder.mkdir()
     (folder / "file0").write_text("content")
     stages = "".join(
-        f"  copy{i}:\n    cmd: cp file{i} file{i + 1}\n    deps: [file{i}]\n    outs: [file{i + 1}]\n"
+        f"  copy{i}:\n    cmd: cp file{i} file{i + 1}\n"
+        f"    deps: [file{i}]\n    outs: [file{i + 1}]\n"
         for i in range(TASKS)
     )
     (folder / "dvc.yaml").write_text(f"stages:\n{stages}")

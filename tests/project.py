@@ -59,7 +59,7 @@ class Project:
         self.root = root
         self.cache = root / "cache"
         self.folder = root / "project"
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, text: str) -> Path:
         """Write a text file of the project."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,35 @@ def frames() -> Iterator[Sample]:
     input float32 [T, 576] (each frame with the end of the one before it), h and c the LSTM's
     first state, and speech bool [T]: whether somebody speaks in the middle of the frame.
     """
+    sequence, speech = _framed()
+    zeros = np.zeros(STATE, np.float32)
+    yield {"input": sequence, "h": zeros, "c": zeros, "speech": speech}
+
+
+def stream(samples: int) -> Iterator[Sample]:
+    """So many frames one by one, each with the state that the model leaves after those before it.
+
+    input float32 [1, 576], state float32 [2, 1, 128], sr int64 [], and speech bool [1].
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(fetched("silero_vad_if.onnx"))
+    state, rate = np.zeros((2, 1, 128), np.float32), np.array(RATE, np.int64)
+    for frame, speaks in islice(zip(*_framed(), strict=True), samples):
+        values = {"input": frame[None], "state": state, "sr": rate}
+        yield {**values, "speech": np.array([speaks])}
+        state = session.run(["stateN"], values)[0]
+
+
+def _framed() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The recording as frames with context [T, 576], and whether somebody speaks in each [T]."""
     samples = read_wave("data/sample.wav", RATE)
     count = len(samples) // FRAME
     parts = samples[: count * FRAME].reshape(count, FRAME)
     before = np.vstack([np.zeros((1, CONTEXT), np.float32), parts[:-1, -CONTEXT:]])
     middle = (np.arange(count) + 0.5) * FRAME / RATE
-    yield {
-        "input": np.hstack([before, parts]),
-        "h": np.zeros(STATE, np.float32),
-        "c": np.zeros(STATE, np.float32),
-        "speech": np.any([(a <= middle) & (middle < b) for a, b in turns()], axis=0),
-    }
+    speech = np.any([(a <= middle) & (middle < b) for a, b in turns()], axis=0)
+    return np.hstack([before, parts]), speech
 
 
 def turns() -> list[tuple[float, float]]:

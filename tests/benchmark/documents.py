@@ -26,7 +26,7 @@ def trace(count: int = 100, compute: float = 1.0, h2d: float = 0.25, d2h: float 
 def point(name: str = "opt", batch: int = 8, **times: float) -> dict[str, Any]:
     """One point, by the functions that the stage uses."""
     measured = Measured(
-        trace=trace(**times),  # type: ignore[arg-type] # times are numbers
+        trace=trace(**times),
         warmup_queries=10,
         cuda_graph="none",
         memory=1 << 20,

@@ -69,6 +69,18 @@ NONZERO = Net(
     lambda x: {"where": np.flatnonzero(x)[np.newaxis].astype(np.int64)},
 )
 
+SLICE = Net(  # the values of k, in host memory, decide a shape
+    "slice",
+    "agraph (float[16] x, int64[1] k) => (float[m] y) "
+    "{ z = Constant <value = int64[1] {0}> ()  y = Slice(x, z, k, z) }",
+    (
+        input_of("x", (16,)),
+        Input("k", "int64", (1,), (1,), (1,), None, (1, 17)),
+    ),
+    (),
+    lambda x, k: {"y": x[: int(k[0])]},
+)
+
 INTEGERS = Net(
     "integers",
     "agraph (int32[n] a, int64[n] b, bool[n] c, uint8[n] d) "
@@ -134,7 +146,8 @@ def random_inputs(net: Net, size: str, seed: int = 0) -> dict[str, NDArray[Any]]
     found = {}
     for item in net.inputs:
         dtype, shape = numpy_dtype(item.dtype, item.name), getattr(item, size)
+        low, high = item.range or (0, 2)
         whole = dtype.kind in "iub"
-        values = random.integers(0, 2, shape) if whole else random.normal(size=shape)
+        values = random.integers(int(low), int(high), shape) if whole else random.normal(size=shape)
         found[item.name] = np.asarray(values).astype(dtype)
     return found

@@ -139,3 +139,22 @@ def test_the_compute_times_of_the_layers_add_up_to_that_of_the_engine(
     layers = sum(layer["median_ms"] for layer in point["layers"])
     # Profiling adds an event per layer, so the sum is the longer one as a rule.
     assert 0.5 < layers / point["metrics"]["gpu_compute"]["median"] < 2
+
+
+def test_an_engine_beside_itself_is_no_regression(engines: Builder, tmp_path: Path) -> None:
+    copy = tmp_path / "accepted.plan"
+    copy.write_bytes(engines(HEAVY).read_bytes() + bytes(1))  # another digest, the same engine
+    document = benchmark(engines(HEAVY), tmp_path, {"accepted": copy}, rounds=15, round_ms=40)
+    found = document["points"][0]["regression"]
+    assert found["rounds"] == 15
+    assert found["estimate"] == pytest.approx(1, abs=0.02)
+    assert found["low"] <= found["estimate"] <= found["high"]
+
+
+def test_a_slower_engine_is_a_regression(engines: Builder, tmp_path: Path) -> None:
+    quick, slow = convolutions(2), HEAVY
+    document = benchmark(
+        engines(slow), tmp_path, {"accepted": engines(quick)}, rounds=10, round_ms=30
+    )
+    found = document["points"][0]["regression"]
+    assert found["low"] > 1.2

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.gpu.nets import AFFINE, HALVES, INTEGERS, LARGE, NONZERO, SCALAR, Net, random_inputs
+from tests.gpu.nets import (
+    AFFINE,
+    HALVES,
+    INTEGERS,
+    LARGE,
+    NONZERO,
+    SCALAR,
+    SLICE,
+    Net,
+    random_inputs,
+)
 from tests.gpu.stages import BACKEND, run_benchmark
 from trtbuild.cuda.device import Device
 from trtbuild.cuda.errors import CudaError
@@ -26,7 +36,10 @@ def run(engine: Path, cases: list[dict[str, Any]], device: Device | None = None)
     return list(run_engine(engine, BACKEND, cases, device=device))
 
 
-@pytest.mark.parametrize("net", [AFFINE, SCALAR, INTEGERS, HALVES, NONZERO], ids=lambda n: n.name)
+KINDS = [AFFINE, SCALAR, INTEGERS, HALVES, SLICE, NONZERO]
+
+
+@pytest.mark.parametrize("net", KINDS, ids=lambda net: net.name)
 def test_an_engine_gives_what_the_model_computes_at_every_shape(
     engines: Builder, device: Device, net: Net
 ) -> None:
@@ -49,6 +62,13 @@ def test_a_shape_that_the_data_decides_changes_from_case_to_case(
     cases = [{"x": np.array(values, np.float32)} for values in ([1, 0, 2], [0, 0, 0], [1, 1, 1])]
     found = [outputs["where"].tolist() for outputs in run(engines(NONZERO), cases, device)]
     assert found == [[[0, 2]], [[]], [[0, 1, 2]]]
+
+
+def test_the_values_of_an_input_decide_a_shape(engines: Builder, device: Device) -> None:
+    x = np.arange(16, dtype=np.float32)
+    cases = [{"x": x, "k": np.array([k], np.int64)} for k in (3, 16, 1)]
+    found = [outputs["y"].tolist() for outputs in run(engines(SLICE), cases, device)]
+    assert found == [[0, 1, 2], x.tolist(), [0]]
 
 
 def test_floats_are_rounded_to_the_engines_type(engines: Builder, device: Device) -> None:

@@ -29,7 +29,8 @@ folder.mkdir()
 with acquire(probe().devices[:1], lambda text: print(text, file=sys.stderr, flush=True)):
     started = time.time()
     document = benchmark(engine, folder, duration_s=seconds)
-    print(json.dumps({"started": started, "ended": time.time(), "gpu": document["points"][0]["gpu"]}))
+    assert document["points"]
+    print(json.dumps({"started": started, "ended": time.time()}))
 """
 
 

@@ -88,7 +88,6 @@ def test_an_editor_is_told_of_an_unknown_operation_and_of_a_wrong_option() -> No
         ("recipe.$defs.exported_program", raw.RawFile),
         ("recipe.$defs.input", raw.RawInput),
         ("recipe.$defs.precision_options", raw.RawPrecision),
-        ("recipe.$defs.build", raw.RawBuild),
         ("recipe.$defs.verify", raw.RawVerify),
         ("recipe.$defs.dataset", raw.RawDataset),
         ("recipe.$defs.dataset.properties.random", raw.RawRandom),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,16 @@ def test_speech_is_told_from_silence(recipe_python: Load, fetch_models: Any) -> 
     assert samples[0]["input"].shape == (937, 576)
     cases = run_onnx(RECIPES / "fetched/silero_vad_seq.onnx", samples)
     assert recipe_python("metrics/speech.py:frame_agreement")(cases) > 0.98
+
+
+def test_speech_is_told_from_silence_frame_by_frame(recipe_python: Load, fetch_models: Any) -> None:
+    need_fetched(fetch_models, "silero_vad_stream")
+    samples = list(recipe_python("datasets/speech.py:stream")(60))
+    assert len(samples) == 60
+    cases = run_onnx(RECIPES / "fetched/silero_vad_if.onnx", samples)
+    for case, following in itertools.pairwise(cases):  # the state goes from frame to frame
+        assert np.array_equal(case.outputs["stateN"], following.inputs["state"])
+    assert recipe_python("metrics/speech.py:frame_agreement")(cases, output="output") > 0.95
 
 
 def test_embeddings_of_news_agree_with_people(recipe_python: Load, fetch_models: Any) -> None:

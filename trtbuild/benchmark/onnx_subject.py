@@ -14,6 +14,7 @@ from trtbuild.errors import StageError
 from trtbuild.trt.tensors import Array
 
 _WARMUPS = 5
+_FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 _CUDA = "CUDAExecutionProvider"
 
 
@@ -47,7 +48,7 @@ class OnnxSubject:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         self.name = f"ONNX Runtime {'CUDA' if on_cuda else 'CPU'}"
         self.version = str(onnxruntime.__version__)
-        self._inputs = dict(inputs)
+        self._inputs = self._fitted(inputs)
         self._binding = self._bound() if on_cuda else None
         self.run(_WARMUPS)
 
@@ -62,6 +63,14 @@ class OnnxSubject:
                 self._session.run_with_iobinding(self._binding)
             wall[index] = (perf_counter_ns() - begun) / 1e6
         return Timed(wall, np.empty(0))
+
+    def _fitted(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The inputs, floats in the type that the model takes: an engine's may be narrower."""
+        types = {item.name: _FLOATS.get(item.type) for item in self._session.get_inputs()}
+        return {
+            name: values if (wanted := types.get(name)) is None else values.astype(wanted)
+            for name, values in inputs.items()
+        }
 
     def _bound(self) -> onnxruntime.IOBinding:
         binding = self._session.io_binding()

@@ -48,7 +48,8 @@ class TorchSubject:
         self.name = f"PyTorch {how}, {precision}"
         self.version = str(torch.__version__)
         module = module.cuda() if kind is None else module.cuda().to(kind)
-        tensors = {name: _on_gpu(values, kind) for name, values in inputs.items()}
+        kinds = [kind] if kind else [p.dtype for p in module.parameters() if p.is_floating_point()]
+        tensors = {name: _on_gpu(values, kinds) for name, values in inputs.items()}
         self._call = _bound(module, tensors, compile_mode)
         self._stream = torch.cuda.Stream()
         self.run(_WARMUPS)
@@ -76,9 +77,10 @@ class TorchSubject:
         return Timed(wall, gpu)
 
 
-def _on_gpu(values: Array, kind: torch.dtype | None) -> torch.Tensor:
+def _on_gpu(values: Array, kinds: list[torch.dtype]) -> torch.Tensor:
+    """A tensor on the GPU; floats in the module's type, since an engine's may be narrower."""
     tensor = to_tensor(values).cuda()
-    return tensor.to(kind) if kind is not None and tensor.is_floating_point() else tensor
+    return tensor.to(kinds[0]) if kinds and tensor.is_floating_point() else tensor
 
 
 def _bound(

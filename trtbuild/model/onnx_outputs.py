@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trtbuild.errors import StageError
 from trtbuild.model.names import nearest
 from trtbuild.model.onnx_file import output_types
+from trtbuild.model.operators import CLASSICAL_HINT, classical_operators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,10 @@ def select(model: onnx.ModelProto, outputs: Sequence[str], where: str) -> onnx.M
         del model.graph.output[:]
         model.graph.output.extend(kept)
     _require_tensors(model, where)
-    return _without_the_rest(model) if 0 < len(outputs) < len(there) else model
+    chosen = _without_the_rest(model) if 0 < len(outputs) < len(there) else model
+    if found := classical_operators(chosen):
+        raise StageError(f"no TensorRT has the operators {found}", where=where, hint=CLASSICAL_HINT)
+    return chosen
 
 
 def _without_the_rest(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -49,8 +53,10 @@ def _require_tensors(model: onnx.ModelProto, where: str) -> None:
             node = makers.get(value.name)
             maker = f", made by {node.op_type} (node '{node.name}')" if node else ""
             others = ", ".join(t.name for t in output_types(model) if t.dtype != value.dtype)
+            classical = classical_operators(model)
             raise StageError(
                 f"the output '{value.name}' is a {value.dtype}{maker}; TensorRT gives tensors only",
                 where=where,
-                hint=f"name the outputs that you need in the recipe: outputs: [{others}]",
+                hint=f"name the outputs that you need in the recipe: outputs: [{others}]"
+                + (f"; but no TensorRT has {classical}: {CLASSICAL_HINT}" if classical else ""),
             )

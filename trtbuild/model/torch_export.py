@@ -11,38 +11,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 import torch
 from torch.utils import _pytree as pytree
 
 from trtbuild.errors import StageError
 from trtbuild.model.input_shapes import dim_name, is_dynamic, range_text, require_inputs
-from trtbuild.model.inputs import random_values
 from trtbuild.model.onnx_file import load_model
-from trtbuild.model.references import call_user
 from trtbuild.model.symbols import get_dim
+from trtbuild.model.torch_calls import (
+    Tensors,
+    examples,
+    flattened,
+    forward_replaced,
+    in_order,
+    returned_paths,
+)
 from trtbuild.model.torch_failures import explained
-from trtbuild.model.torch_outputs import flat_outputs, output_names
-from trtbuild.model.torch_source import takes_by_name, to_tensor
+from trtbuild.model.torch_outputs import Keys, flat_outputs, output_names
 
 if TYPE_CHECKING:
-    from trtbuild.recipe.model import Input, Shape
+    from trtbuild.recipe.model import Input
 
 Warn = Callable[[str], None]
-Tensors = tuple[torch.Tensor, ...]
-Keys = tuple[str | int, ...]
-
-_SEED = 0
 _TORCH = f"{Path(torch.__file__).parent}{os.sep}"  # whose own code warns of what is harmless
-
-
-def example_shape(item: Input) -> Shape:
-    """The shape that a module is exported on: 2 where an axis may have it, else its smallest size.
-
-    torch takes 0 and 1 for special sizes, to which graphs are specialised.
-    """
-    return tuple(min(max(low, 2), high) for low, high in zip(item.min, item.max, strict=True))
 
 
 def export_module(
@@ -69,15 +61,15 @@ def export_module(
             hint="return an instance of the model's Python class, or write "
             "`exporter: torchscript` in the recipe",
         )
-    given, examples = [item.name for item in inputs], _examples(inputs)
-    call = _in_order(module, given)
-    made = output_names(_returned_paths(call, examples, inputs, reference), given)
+    given, tensors = [item.name for item in inputs], examples(inputs)
+    call = in_order(module, given)
+    made = output_names(returned_paths(call, tensors, inputs, reference), given)
     names = _require_names(made, outputs, reference)
-    flat = None if scripted else _flattened(call, reference)
+    flat = None if scripted else flattened(call, reference)
     export = _export_dynamo if exporter == "dynamo" else _export_torchscript
-    with _heard_warnings(warn), _forward_replaced(module, flat):
+    with _heard_warnings(warn), forward_replaced(module, flat):
         try:
-            return export(module, examples, inputs, names, opset, reference)
+            return export(module, tensors, inputs, names, opset, reference)
         except StageError:
             raise
         except Exception as error:  # torch, sympy, onnxscript and the user's code raise anything
@@ -109,53 +101,6 @@ def export_program(
     return _proto(exported, inputs, where)
 
 
-def _in_order(module: torch.nn.Module, names: Sequence[str]) -> Callable[..., Any]:
-    """The module's forward as a function of tensors in the recipe's order."""
-    forward, by_name = module.forward, takes_by_name(module, names)
-
-    def call(*tensors: torch.Tensor) -> Any:
-        if by_name:
-            return forward(**dict(zip(names, tensors, strict=True)))
-        return forward(*tensors)
-
-    return call
-
-
-def _flattened(call: Callable[..., Any], reference: str) -> Callable[..., Tensors]:
-    """A function that returns the tensors of what another one returns."""
-
-    def forward(*tensors: torch.Tensor) -> Tensors:
-        result = call(*tensors)
-        if isinstance(result, torch.Tensor):  # the simple case in a form that torch can trace
-            return (result,)
-        return tuple(tensor for _, tensor in flat_outputs(result, reference))
-
-    return forward
-
-
-def _examples(inputs: Sequence[Input]) -> Tensors:
-    generator = np.random.default_rng(_SEED)
-    return tuple(to_tensor(random_values(item, example_shape(item), generator)) for item in inputs)
-
-
-def _returned_paths(
-    call: Callable[..., Any], examples: Tensors, inputs: Sequence[Input], reference: str
-) -> list[Keys]:
-    """Run the module once: where in its result each tensor lies."""
-    try:
-        with torch.no_grad():
-            result = call_user(call, reference, *examples)
-    except StageError as error:
-        shapes = ", ".join(f"{item.name} {list(example_shape(item))}" for item in inputs)
-        raise StageError(
-            f"{error.what} (on {shapes})",
-            where=error.where,
-            hint="the module must run on every shape from min to max that the recipe gives; the "
-            "whole traceback is in the log",
-        ) from error
-    return [path for path, _ in flat_outputs(result, reference)]
-
-
 def _program_paths(program: torch.export.ExportedProgram, where: str) -> list[Keys]:
     """Where in the program's result each tensor lies."""
     kinds = [type(spec.arg).__name__ for spec in program.graph_signature.output_specs]
@@ -182,7 +127,7 @@ def _require_names(made: list[str], wanted: Sequence[str], where: str) -> list[s
 
 def _export_dynamo(
     module: torch.nn.Module,
-    examples: Tensors,
+    tensors: Tensors,
     inputs: Sequence[Input],
     names: list[str],
     opset: int,
@@ -200,7 +145,7 @@ def _export_dynamo(
     )
     exported = torch.onnx.export(
         module,
-        examples,
+        tensors,
         dynamo=True,
         opset_version=opset,
         input_names=[item.name for item in inputs],
@@ -213,7 +158,7 @@ def _export_dynamo(
 
 def _export_torchscript(
     module: torch.nn.Module,
-    examples: Tensors,
+    tensors: Tensors,
     inputs: Sequence[Input],
     names: list[str],
     opset: int,
@@ -227,7 +172,7 @@ def _export_torchscript(
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
             module,
-            examples,
+            tensors,
             path,
             dynamo=False,
             opset_version=opset,
@@ -284,24 +229,6 @@ def _narrowed(item: Input, axis: int, kept: str, where: str) -> StageError:
         hint="narrow min and max to that range; or let the model's code do the same for every size "
         "(torch.export saw it branch), or export the program for a wider range",
     )
-
-
-@contextmanager
-def _forward_replaced(
-    module: torch.nn.Module, forward: Callable[..., Tensors] | None
-) -> Iterator[None]:
-    """Let a module run another forward: a wrapping module would add its name to every weight."""
-    if forward is None:
-        yield
-        return
-    own = vars(module).get("forward")
-    module.forward = forward
-    try:
-        yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from torch.utils import _pytree as pytree
 
 from trtbuild.errors import StageError
 
-Leaf = tuple[tuple[str | int, ...], torch.Tensor]
+Keys = tuple[str | int, ...]
+"""Where a tensor lies in what a module returns: keys, field names and positions."""
+
+Leaf = tuple[Keys, torch.Tensor]
 
 
 def flat_outputs(result: Any, reference: str) -> list[Leaf]:
@@ -30,7 +33,7 @@ def flat_outputs(result: Any, reference: str) -> list[Leaf]:
     return leaves
 
 
-def output_names(paths: Iterable[tuple[str | int, ...]], taken: Iterable[str]) -> list[str]:
+def output_names(paths: Iterable[Keys], taken: Iterable[str]) -> list[str]:
     """A name for each path: "logits" for a key, "output" or "output_0" where there is none.
 
     Names that are in `taken`, the inputs, get "_output" behind them: both would be one tensor.
@@ -49,7 +52,7 @@ def output_names(paths: Iterable[tuple[str | int, ...]], taken: Iterable[str]) -
     return names
 
 
-def _leaves(value: Any, path: tuple[str | int, ...], reference: str) -> Iterator[Leaf]:
+def _leaves(value: Any, path: Keys, reference: str) -> Iterator[Leaf]:
     if value is None:
         return
     if isinstance(value, torch.Tensor):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from trtbuild.recipe.build_section import build_section
 from trtbuild.recipe.model import (
-    Build,
     Dataset,
     ExportedProgramSource,
     Input,
@@ -23,7 +23,6 @@ from trtbuild.recipe.model import (
 from trtbuild.recipe.problems import Key
 from trtbuild.recipe.raw import (
     RawBenchmark,
-    RawBuild,
     RawDataset,
     RawInput,
     RawMetric,
@@ -32,10 +31,9 @@ from trtbuild.recipe.raw import (
     RawStep,
     RawVerify,
 )
-from trtbuild.recipe.units import bytes_of, milliseconds_of
+from trtbuild.recipe.units import milliseconds_of
 
 OPSET = 20
-BACKEND = "tensorrt_rtx"
 PRECISIONS = ["fp32"]
 RANDOM: RawDataset = {"random": {"seed": 0}}
 UNCHANGED = frozenset({"fp32"})
@@ -52,7 +50,7 @@ def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> 
         outputs=tuple(raw.get("outputs", ())),
         surgery=tuple(_step(step) for step in raw.get("surgery", ())),
         precisions={name: _precision(name, precisions) for name in precisions},
-        build=_build(raw.get("build", {})),
+        build=build_section(raw.get("build", {})),
         verify=_verify(raw["verify"], list(precisions)) if "verify" in raw else None,
         benchmark=_benchmark(raw["benchmark"]) if "benchmark" in raw else None,
         path=path,
@@ -121,21 +119,6 @@ def _precision(name: str, precisions: Any) -> Options:
         return {}
     given = precisions[name] if isinstance(precisions, dict) else None
     return {"keep_fp32": [], "keep_io_types": True, **(given or {})}
-
-
-def _build(build: RawBuild) -> Build:
-    workspace = build.get("workspace")
-    level = build.get("optimization_level")
-    # 86, "86" and, as JSON Schema sees it, 86.0 are the same.
-    given = build.get("compute_capabilities", ())
-    targets = sorted(sorted({str(target).removesuffix(".0") for target in given}), key=len)
-    options: Options = {
-        "workspace": bytes_of(workspace) if isinstance(workspace, str) else _whole(workspace),
-        "optimization_level": _whole(level),
-        "compute_capabilities": list[JSONValue](targets),
-        "tf32": build.get("tf32", True),
-    }
-    return Build(build.get("backend", BACKEND), options)
 
 
 def _verify(verify: RawVerify, precisions: list[str]) -> Verify:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtbuild.recipe.build import BACKEND, PRECISIONS, UNCHANGED
+from trtbuild.recipe.build import PRECISIONS, UNCHANGED
+from trtbuild.recipe.check_build import check_build
 from trtbuild.recipe.check_files import Finding, Kind, check_file
 from trtbuild.recipe.check_inputs import check_inputs
 from trtbuild.recipe.check_python import check_callable
@@ -14,7 +15,7 @@ from trtbuild.recipe.model import JSONValue
 from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed, shown
 from trtbuild.recipe.raw import RawDataset, RawMetric, RawRecipe, RawTorch
 from trtbuild.recipe.schema import ValidationMemo
-from trtbuild.recipe.units import bytes_of, milliseconds_of
+from trtbuild.recipe.units import milliseconds_of
 
 SOURCES = ("torch", "onnx", "exported_program")
 DATASETS = ("npz", "python", "random")
@@ -120,19 +121,7 @@ def _precisions(checked: Checked) -> Iterator[Problem]:
 
 
 def _build(checked: Checked) -> Iterator[Problem]:
-    build = checked.raw.get("build", {})
-    workspace = build.get("workspace")
-    if isinstance(workspace, str) and bytes_of(workspace) is None:
-        expected = "a size such as 1GiB or 512 MiB, or a number of bytes"
-        yield Problem(("build", "workspace"), f"expected {expected}, got {shown(workspace)}")
-    targets = build.get("compute_capabilities", [])
-    key = ("build", "compute_capabilities")
-    backend = build.get("backend", BACKEND)
-    if targets and backend != "tensorrt_rtx":
-        text = f"{backend} builds for the GPU that it runs on"
-        yield Problem(key, text, "leave compute_capabilities out, or choose tensorrt_rtx")
-    elif "current" in targets and len(targets) > 1:
-        yield Problem(key, "'current' stands for the GPU at hand and goes with no other")
+    return check_build(checked.raw, checked.has, checked.file)
 
 
 def _outputs_known(checked: Checked) -> list[str]:

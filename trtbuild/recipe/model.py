@@ -89,6 +89,8 @@ class Build:
 
     backend: str  # "tensorrt" or "tensorrt_rtx"
     options: Options
+    files: tuple[tuple[str, str], ...] = ()  # roles and paths of plugins and the timing cache
+    device: int | None = None  # the number of the CUDA device; the first one where it is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ No key is certain: what the schema refused was taken out, so that the rest can s
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 from trtbuild.recipe.model import JSONValue
 
@@ -70,14 +70,8 @@ class RawPrecision(TypedDict, total=False):
     keep_io_types: bool
 
 
-class RawBuild(TypedDict, total=False):
-    """`build`."""
-
-    backend: str
-    workspace: str | int
-    optimization_level: int
-    compute_capabilities: list[str | int]
-    tf32: bool
+RawBuild: TypeAlias = dict[str, Any]
+"""`build`, whose keys are the rows of `trtbuild.recipe.build_table`."""
 
 
 class RawRandom(TypedDict, total=False):

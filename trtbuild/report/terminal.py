@@ -16,6 +16,7 @@ from trtbuild.report.summary import VariantSummary, summarise
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.text import Text
 
 COLOURS = {
     Verdict.UP_TO_DATE: "dim",
@@ -102,9 +103,11 @@ class Terminal:
             )
             self._live.start()
 
-    def _lines(self) -> str:
+    def _lines(self) -> Text:
+        from rich.text import Text
+
         with self._lock:
-            return "\n".join(_live_line(running) for running in self._running.values())
+            return Text("\n").join(_live_line(running) for running in self._running.values())
 
     def _print(self, name: str, outcome: Outcome) -> None:
         took = f"{outcome.seconds:7.1f} s" if outcome.verdict is Verdict.EXECUTED else " " * 9
@@ -150,10 +153,13 @@ def print_plan(rebuilders: Sequence[Rebuilder]) -> None:
                 print(f"  {task_id:<20} {verdict:<12} {reasons_text(outcome.reasons, 9)}".rstrip())
 
 
-def _live_line(running: _Running) -> str:
+def _live_line(running: _Running) -> Text:
+    from rich.text import Text
+
     seconds = time.monotonic() - running.since
     done = "" if running.fraction is None else f"{running.fraction:5.0%} "
-    return f"{running.name:<32} [green]running[/]   {seconds:7.1f} s  {done}{running.text}"
+    line = f"   {seconds:7.1f} s  {done}{running.text}"
+    return Text.assemble(f"{running.name:<32} ", ("running", "green"), line, overflow="ellipsis")
 
 
 def _nothing_done(rebuilder: Rebuilder) -> bool:
@@ -202,7 +208,7 @@ def _print_table(rebuilders: Sequence[Rebuilder]) -> None:
         console = Console(width=200)  # a log file has no width to keep to
     console.print(table)
     for rebuilder in rebuilders:
-        console.print(f"{rebuilder.recipe.name}: everything is in {rebuilder.workspace.root}")
+        print(f"{rebuilder.recipe.name}: everything is in {rebuilder.workspace.root}")
 
 
 def _cells(rebuilder: Rebuilder, summary: VariantSummary) -> tuple[str, ...]:

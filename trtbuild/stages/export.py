@@ -42,7 +42,8 @@ def _from_torch(
     context: StageContext, source: dict[str, Any], inputs: Sequence[Input], outputs: Sequence[str]
 ) -> tuple[onnx.ModelProto, Shapes | None]:
     context.reporter.progress("importing torch", 0.0)
-    from trtbuild.model.torch_export import example_shape, export_module
+    from trtbuild.model.torch_calls import example_shape
+    from trtbuild.model.torch_export import export_module
     from trtbuild.model.torch_source import load_module
 
     context.reporter.progress("loading the model", 0.2)

@@ -15,7 +15,7 @@ from trtbuild.errors import StageError
 from trtbuild.model.names import nearest
 from trtbuild.model.onnx_file import canonicalise, load_model, save_model
 from trtbuild.model.references import call_user, load_callable
-from trtbuild.model.surgery.check import check, infers_strictly
+from trtbuild.model.surgery.check import check, is_consistent
 from trtbuild.model.surgery.convert import outline, to_graph, to_model
 from trtbuild.model.surgery.ops import OPERATIONS
 from trtbuild.stages.base import StageContext
@@ -32,14 +32,14 @@ def run(context: StageContext) -> None:
     context.reporter.progress("loading the model", 0.0)
     source = load_model(context.inputs["model"])
     graph = to_graph(source)
-    strict = infers_strictly(outline(graph))
+    consistent = is_consistent(graph)
     for index, step in enumerate(steps):
         context.reporter.progress(
             f"{index + 1} of {len(steps)}: {_title(step)}", index / len(steps)
         )
         with _told_of_step(f"surgery[{index}] {step['op']}"):
             graph = _apply(graph, step, context.folder)
-            check(graph, strict=strict)
+            check(graph, consistent=consistent)
     context.reporter.progress("writing the model", 1.0)
     model = to_model(graph, source)
     canonicalise(model)

@@ -8,8 +8,8 @@ import onnx_graphsurgeon as gs
 
 from trtbuild.errors import StageError
 from trtbuild.model.surgery import lookup
-from trtbuild.model.surgery.check import infer
-from trtbuild.model.surgery.convert import all_graphs, outline
+from trtbuild.model.surgery.check import complete
+from trtbuild.model.surgery.convert import all_graphs
 from trtbuild.model.symbols import UNKNOWN, Dim, substitute
 
 
@@ -36,7 +36,7 @@ def set_dims(graph: gs.Graph, tensors: Mapping[str, Sequence[Dim]]) -> None:
             if isinstance(tensor, gs.Variable) and tensor.shape is not None:
                 tensor.shape = [substitute(dim, sizes) for dim in tensor.shape]
     if resized:
-        _infer_anew(graph, keep=set(tensors))
+        _forget_shapes(graph, keep=set(tensors))
 
 
 def _check_ranks(own: Mapping[str, gs.Tensor], tensors: Mapping[str, Sequence[Dim]]) -> None:
@@ -68,15 +68,11 @@ def _symbols(
     return sizes
 
 
-def _infer_anew(graph: gs.Graph, keep: set[str]) -> None:
-    """Forget the declared shapes behind the inputs, and infer those of the outputs."""
+def _forget_shapes(graph: gs.Graph, keep: set[str]) -> None:
+    """Take off what is declared of the tensors behind the inputs, and infer the outputs' shapes."""
     given = {id(tensor) for tensor in graph.inputs}
     for part in all_graphs(graph):
         for tensor in part.tensors().values():
             if isinstance(tensor, gs.Variable) and id(tensor) not in given:
                 tensor.shape = tensor.shape if tensor.name in keep else None
-    inferred = infer(outline(graph))
-    for tensor in graph.outputs:
-        found = inferred.get(tensor.name)
-        if tensor.shape is None and found is not None and found.dims is not None:
-            tensor.shape = list(found.dims)
+    complete(graph, graph.outputs)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import onnx_graphsurgeon as gs
 
 from trtbuild.model.surgery.check import infer
-from trtbuild.model.surgery.convert import all_graphs, outline
+from trtbuild.model.surgery.convert import all_graphs
 from trtbuild.model.surgery.wiring import make_instead, read_instead, unused_name
 
 
@@ -39,14 +39,10 @@ def _inferred_shapes(graph: gs.Graph) -> Iterator[None]:
         for tensor in part.tensors().values()
         if isinstance(tensor, gs.Variable) and id(tensor) not in given
     ]
+    inferred, own = infer(graph), graph.tensors()
     for tensor, _ in declared:
-        tensor.shape = None
-    inferred = infer(outline(graph))
-    own = graph.tensors()
-    for tensor, _ in declared:
-        found = inferred.get(tensor.name)
-        if own.get(tensor.name) is tensor and found is not None and found.dims is not None:
-            tensor.shape = list(found.dims)
+        found = inferred.get(tensor.name) if own.get(tensor.name) is tensor else None
+        tensor.shape = None if found is None or found.dims is None else list(found.dims)
     yield
     for tensor, shape in declared:
         if isinstance(tensor, gs.Variable):  # not folded

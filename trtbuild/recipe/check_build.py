@@ -1,0 +1,161 @@
+"""Checks the `build` of a recipe: what its backend never has, and what does not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from trtbuild.recipe.build_options import TITLES, Option, Where
+from trtbuild.recipe.build_section import BACKEND, PLUGINS, is_size, size_of
+from trtbuild.recipe.build_table import present
+from trtbuild.recipe.check_files import Kind
+from trtbuild.recipe.problems import Key, Problem, did_you_mean, shown
+from trtbuild.recipe.raw import RawInput, RawRecipe
+
+Sizes = tuple[list[int], list[int], list[int]]
+File = Callable[[Key, str | None, Kind], Iterator[Problem]]
+
+PROFILE = ("min", "opt", "max")
+
+
+def check_build(raw: RawRecipe, written: Callable[..., bool], file: File) -> Iterator[Problem]:
+    """Every problem of the build section that no machine could make good.
+
+    `written` tells whether a key stands in the recipe, `file` gives the problem of a file.
+    """
+    build = raw.get("build", {})
+    for row, value in present(build):
+        yield from _size(row, value)
+        yield from _backend(row, value, build.get("backend", BACKEND))
+        yield from _required(row, value, written)
+    yield from _together(build)
+    yield from _files(build, file)
+    yield from _profiles(build.get("profiles", []), raw.get("inputs", {}))
+
+
+def wheres(row: Option, value: Any) -> tuple[Where, ...]:
+    """Where an option exists, and where this value of it does; none where it changes nothing."""
+    if value == row.default or value == []:
+        return ()
+    chosen = row.values.get(value) if isinstance(value, str) else None
+    return (row.where, chosen.where) if chosen is not None else (row.where,)
+
+
+def _size(row: Option, value: Any) -> Iterator[Problem]:
+    key = ("build", *row.path)
+    if not is_size(row):
+        return
+    size = size_of(value)
+    if size is None:
+        expected = "a size such as 1GiB or 512 MiB, or a number of bytes"
+        yield Problem(key, f"expected {expected}, got {shown(value)}")
+    elif row.path[-1].startswith("dla_") and (size < 4096 or size & (size - 1)):
+        yield Problem(key, f"{shown(value)} is no power of two of at least 4KiB")
+
+
+def _backend(row: Option, value: Any, backend: str) -> Iterator[Problem]:
+    for where in wheres(row, value):
+        if where.never(backend):
+            told = f" ({row.path[-1]}: {value})" if where is not row.where else ""
+            text = f"{TITLES[backend]} {where.why}{told}"
+            yield Problem(("build", *row.path), text, where.instead)
+            return
+
+
+def _required(row: Option, value: Any, written: Callable[..., bool]) -> Iterator[Problem]:
+    if not row.requires or value == row.default or written("build", *row.requires.split(".")):
+        return
+    yield Problem(("build", *row.path), f"it needs build.{row.requires} beside it")
+
+
+def _together(build: Mapping[str, Any]) -> Iterator[Problem]:
+    targets = build.get("compute_capabilities", [])
+    if "current" in targets and len(targets) > 1:
+        text = "'current' stands for the GPU at hand and goes with no other"
+        yield Problem(("build", "compute_capabilities"), text)
+    refit, weights = build.get("refit", "none"), "refit_weights" in build
+    if weights and refit in ("identical", "all"):
+        hint = "write refit: individual"
+        yield Problem(("build", "refit_weights"), f"refit: {refit} is about all weights", hint)
+    elif refit == "individual" and not weights:
+        yield Problem(("build", "refit"), "which weights? name them in build.refit_weights")
+    if build.get("engine_capability") == "dla_standalone":
+        missing = [name for name in ("dla", "direct_io") if not build.get(name)]
+        if missing:
+            text = f"a DLA loadable needs {' and '.join(missing)} too"
+            yield Problem(("build", "engine_capability"), text, "dla: {core: 0}, direct_io: true")
+    cache = build.get("timing_cache", {})
+    others = [name for name in cache if name != "enabled" and cache[name] not in (False, None)]
+    if cache.get("enabled") is False and others:
+        yield Problem(("build", "timing_cache", others[0]), "the timing cache is not enabled")
+
+
+def _files(build: Mapping[str, Any], file: File) -> Iterator[Problem]:
+    for kind in PLUGINS:
+        for index, path in enumerate(build.get("plugins", {}).get(kind, ())):
+            yield from file(("build", "plugins", kind, index), path, Kind.ANY)
+    path = build.get("timing_cache", {}).get("file")
+    yield from file(("build", "timing_cache", "file"), path, Kind.ANY)
+
+
+def _profiles(
+    profiles: list[dict[str, dict[str, list[int]]]], inputs: Mapping[str, RawInput]
+) -> Iterator[Problem]:
+    known = {name: found for name, item in inputs.items() if (found := _sizes(item)) is not None}
+    if len(known) < len(inputs):
+        return  # what is wrong with the inputs is told already
+    before = len(profiles)
+    for index, profile in enumerate(profiles):
+        for name, shapes in profile.items():
+            problems = list(_shapes(("build", "profiles", index, name), shapes, known.get(name)))
+            if name not in known:
+                near = did_you_mean(name, known)
+                text = f"'{name}' is no input ({', '.join(known)}){near}"
+                problems = [Problem(("build", "profiles", index, name), text)]
+            before -= bool(problems)
+            yield from problems
+    if profiles and before == len(profiles):
+        yield from _uncovered(profiles, known)
+
+
+def _shapes(key: Key, shapes: dict[str, list[int]], whole: Sizes | None) -> Iterator[Problem]:
+    low, opt, high = (shapes.get(name, []) for name in PROFILE)
+    if whole is None or not low or not opt or not high:
+        return
+    ranks = {len(low), len(opt), len(high), len(whole[0])}
+    if len(ranks) > 1:
+        yield Problem(key, f"its shapes must have {len(whole[0])} dimensions, as the input has")
+    elif not (_within(low, opt, high) and _within(whole[0], low, high)):
+        yield Problem(key, "min, opt and max must rise, from no less than the input's own min")
+    elif not _within(low, high, whole[2]):
+        yield Problem(key, f"max {shown(high)} is beyond that of the input, {shown(whole[2])}")
+
+
+def _uncovered(
+    profiles: list[dict[str, dict[str, list[int]]]], inputs: Mapping[str, Sizes]
+) -> Iterator[Problem]:
+    """The engine is compared at the min, opt and max of the inputs: each must fit a profile."""
+    for which, name in enumerate(PROFILE):
+        fits = any(
+            all(
+                _within(item.get("min", own[0]), own[which], item.get("max", own[2]))
+                for key, own in inputs.items()
+                for item in (profile.get(key, {}),)
+            )
+            for profile in profiles
+        )
+        if not fits:
+            text = f"no profile takes the {name} shapes of the inputs"
+            yield Problem(("build", "profiles"), text, "widen a profile, or change the inputs")
+
+
+def _within(low: list[int], middle: list[int], high: list[int]) -> bool:
+    return all(a <= b <= c for a, b, c in zip(low, middle, high, strict=True))
+
+
+def _sizes(item: RawInput) -> Sizes | None:
+    if "shape" in item:
+        return item["shape"], item["shape"], item["shape"]
+    if "min" not in item or "opt" not in item or "max" not in item:
+        return None
+    return item["min"], item["opt"], item["max"]
