@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from benchmarks.gpu_table import table
 from trtbuild.cuda.lease import acquire
 from trtbuild.cuda.probe import DeviceFacts, probe
 from trtbuild.graph.action import SourceFile, Task
@@ -133,11 +134,11 @@ def _version(name: str) -> str | None:
 
 
 def run_tests(report: Report) -> bool:
-    """`pytest -m gpu`: side by side but for those about times, which run alone."""
-    alone = "tests/gpu/test_agreement.py"
+    """`pytest -m gpu`: those of the stage side by side, those about memory and times alone."""
+    stage = "tests/gpu/test_stage.py"
     workers = ["-n", str(min(6, os.cpu_count() or 1))] if _version("pytest-xdist") else []
-    side_by_side = _pytest(report, [*workers, "tests/gpu", f"--ignore={alone}"])
-    return _pytest(report, [alone]) and side_by_side
+    good = _pytest(report, [*workers, stage])
+    return _pytest(report, ["tests/gpu", f"--ignore={stage}"]) and good
 
 
 def _pytest(report: Report, arguments: list[str]) -> bool:
@@ -186,7 +187,8 @@ def run_recipe(report: Report, recipe: Path, folder: Path) -> bool:
     try:
         (run,) = json.loads(done.stdout)["recipes"]
     except (ValueError, KeyError):
-        report.document["models"].append({"recipe": recipe.stem, "error": done.stderr[-2000:]})
+        why = f"exit code {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        report.document["models"].append({"recipe": recipe.stem, "error": why})
         report.save()
         return False
     tasks = {task["id"]: task for task in run["tasks"]}
@@ -298,65 +300,6 @@ def _stage(
         return {"error": str(done.error), "log": done.log.read_text(errors="replace")[-2000:]}
     document: dict[str, Any] = json.loads((done.outputs / "benchmark.json").read_bytes())
     return document
-
-
-def table(document: dict[str, Any]) -> str:
-    """The results as a Markdown table."""
-    lines = [
-        f"# {document['gpu']}, driver {document['driver']}, {document['date']}",
-        "",
-        ", ".join(f"{name} {found}" for name, found in document["versions"].items()),
-        "",
-        "Times in ms: GPU compute time (median, p99) with copies, throughput in queries per",
-        "second; the median without copies, plain and in a CUDA graph of our own; then how many",
-        "times as long each baseline takes (host's clock, one query at a time, 95 % interval).",
-        "",
-        "| model | verify | median | p99 | queries/s | plain | graph | baselines |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(_row(model) for model in document["models"]),
-    ]
-    for tests in document["tests"]:
-        lines += ["", f"`pytest {' '.join(tests['arguments'])}`: {tests.get('tests', 0)} tests, "
-                  f"{tests.get('skipped', 0)} skipped, failed: "
-                  f"{', '.join(tests['failed']) or 'none'}"]  # fmt: skip
-    if document["not_run"]:
-        lines += ["", f"Not run for want of time: {', '.join(document['not_run'])}"]
-    return "\n".join(lines) + "\n"
-
-
-def _row(model: dict[str, Any]) -> str:
-    name = f"{model['recipe']} {model.get('variant', '')}".strip()
-    measured = model.get("measured", {})
-    first = measured.get("with baselines", {"error": model.get("error", "not built")})
-    if "error" in first:
-        reason = str(first["error"]).splitlines()[0][:80]
-        return f"| {name} | {model.get('verify', {}).get('verdict', '')} | {reason} | | | | | |"
-    point = first["points"][0]
-    compute = point["metrics"]["gpu_compute"]
-    cells = [
-        name,
-        model["verify"]["verdict"],
-        f"{compute['median']:.3f}",
-        f"{compute['percentiles']['99']:.3f}",
-        f"{point['throughput']:.0f}",
-        *(_median(measured.get(way)) for way in ("no copies", "own graph")),
-        "; ".join(_baseline(other) for other in point["baselines"]["others"]),
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _median(document: dict[str, Any] | None) -> str:
-    if document is None or "error" in document:
-        return "-"
-    point = document["points"][0]
-    shown = f"{point['metrics']['gpu_compute']['median']:.3f}"
-    wanted = document["settings"]["cuda_graph"]
-    return f"{shown} (no graph)" if wanted and point["cuda_graph"] == "none" else shown
-
-
-def _baseline(other: dict[str, Any]) -> str:
-    ratio = other["speedup"]["wall"]
-    return f"{other['name']} {ratio['estimate']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
 
 
 if __name__ == "__main__":

@@ -52,9 +52,7 @@ def test_the_core_alone_validates_plans_and_says_what_a_build_needs(
     def trtbuild(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(place / "bin" / "trtbuild"), *arguments]
         env = {"PATH": "/usr/bin:/bin", "TRTBUILD_CACHE": str(project.cache)}
-        return subprocess.run(
-            command, cwd=project.folder, env=env, capture_output=True, text=True
-        )
+        return subprocess.run(command, cwd=project.folder, env=env, capture_output=True, text=True)
 
     assert "A declarative build system" in trtbuild("--help").stdout
     assert trtbuild("validate", "tiny.yaml").stdout == "tiny.yaml: valid\n"

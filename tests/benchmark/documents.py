@@ -12,15 +12,15 @@ from trtbuild.benchmark.trace import Trace, trace_of
 DIGEST = f"sha256:{'0' * 64}:1000"
 
 
-def trace(count: int = 100, compute: float = 1.0, h2d: float = 0.25, d2h: float = 0.125) -> Trace:
+def trace(compute: float = 1.0, h2d: float = 0.25, d2h: float = 0.125) -> Trace:
     """Queries one after the other, each a little longer than the one before."""
     rows = []
     now = 0.0
-    for index in range(count):
+    for index in range(100):
         took = compute * (1 + index / 1000)
         rows.append((0, now, now + 0.01, now, h2d, now + h2d, took, now + h2d + took, d2h))
         now += h2d + took + d2h
-    return trace_of(rows)  # type: ignore[arg-type] # nine numbers each
+    return trace_of(rows)
 
 
 def point(name: str = "opt", batch: int = 8, **times: float) -> dict[str, Any]:

@@ -100,13 +100,15 @@ def test_what_the_users_code_reads_is_discovered(tmp_path: Path) -> None:
     (folder / "pkg" / "helper.py").write_text("import yaml\nVALUE = 1\n")
     (folder / "unused.py").write_text("")
     (folder / "factory.py").write_text(
-        "import os, pathlib\nimport pkg\n"
+        "import importlib.metadata, os, pathlib, sys\nimport pkg\n"
         "HERE = pathlib.Path(__file__).parent\n"
         "def make():\n"
         "    open(HERE / 'data' / 'classes.txt').close()\n"
         "    open(HERE / 'build' / 'old').close()\n"
         "    open(HERE / 'written', 'w').close()\n"
         "    os.listdir(HERE / 'data')\n"
+        "    sys.path.insert(0, str(HERE))\n"
+        "    importlib.metadata.packages_distributions()\n"
         "    open(HERE / 'in').close()\n"
     )
     execution = execute(tmp_path, "read")

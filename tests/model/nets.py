@@ -34,9 +34,7 @@ def in_float16(weight: np.ndarray = WEIGHT) -> onnx.ModelProto:
     graph.node.insert(0, helper.make_node("Cast", ["x"], ["half"], "down", to=TensorProto.FLOAT16))
     graph.node[1].input[0] = "half"
     graph.node[2].output[0] = "relu16"
-    graph.node.append(
-        helper.make_node("Cast", ["relu16"], ["logits"], "up", to=TensorProto.FLOAT)
-    )
+    graph.node.append(helper.make_node("Cast", ["relu16"], ["logits"], "up", to=TensorProto.FLOAT))
     return model
 
 

@@ -13,11 +13,10 @@ from tests.trt import nets
 from tests.trt.marks import since_1_7
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Input
-from trtbuild.trt.builder import Built, build_engine
+from trtbuild.trt.builder import Built, Order, build_engine
 from trtbuild.trt.flavour import Flavour
 from trtbuild.trt.header import read_plan_header
 from trtbuild.trt.logger import recording
-from trtbuild.trt.settings import Settings
 
 
 def quiet(text: str, fraction: float | None) -> None:
@@ -28,15 +27,8 @@ def built(
     rtx: Flavour, model: Path, *inputs: Input, precision: str = "fp32", **settings: Any
 ) -> Built:
     with recording(rtx) as log:
-        return build_engine(
-            log,
-            model,
-            model.with_suffix(".plan"),
-            inputs=inputs,
-            precision=precision,
-            settings=Settings(**settings),
-            report=quiet,
-        )
+        order = Order(model, inputs, precision, settings)
+        return build_engine(log, order, model.with_suffix(".plan"), quiet)
 
 
 def failure(rtx: Flavour, model: Path, *inputs: Input, **settings: Any) -> StageError:
@@ -96,9 +88,9 @@ def test_control_flow_that_cannot_be_built_is_named(rtx: Flavour, tmp_path: Path
 
 
 @pytest.mark.parametrize("level", [0, 5])
-@pytest.mark.parametrize("capabilities", [("86",), ("80", "86", "89", "120")])
+@pytest.mark.parametrize("capabilities", [["86"], ["80", "86", "89", "120"]])
 def test_levels_and_compute_capabilities_build(
-    rtx: Flavour, tmp_path: Path, level: int, capabilities: tuple[str, ...]
+    rtx: Flavour, tmp_path: Path, level: int, capabilities: list[str]
 ) -> None:
     model = nets.digits(tmp_path / "digits.onnx")
     settings: dict[str, Any] = {
@@ -126,14 +118,14 @@ def test_a_workspace_that_is_too_small_says_so_and_how_much_is_usual(
 @since_1_7
 def test_turing_says_which_node_it_cannot_take(rtx: Flavour, tmp_path: Path) -> None:
     model = nets.digits(tmp_path / "digits.onnx")
-    error = failure(rtx, model, nets.IMAGE, compute_capabilities=("75", "86"))
+    error = failure(rtx, model, nets.IMAGE, compute_capabilities=["75", "86"])
     assert "'head' is one" in error.what
     assert "take 75 out" in error.hint
 
 
 def test_the_current_gpu_says_that_there_is_none(rtx: Flavour, tmp_path: Path) -> None:
     model = nets.digits(tmp_path / "digits.onnx")
-    error = failure(rtx, model, nets.IMAGE, compute_capabilities=("current",))
+    error = failure(rtx, model, nets.IMAGE, compute_capabilities=["current"])
     assert "'current' needs the GPU that is meant, and there is none" in error.what
     assert "name the compute capabilities" in error.hint
 
@@ -153,15 +145,8 @@ def test_an_error_that_is_only_logged_fails_the_build(rtx: Flavour, tmp_path: Pa
         config = builder.create_builder_config()
         config.set_flag(rtx.module.BuilderFlag.EXCLUDE_LEAN_RUNTIME)
         with pytest.raises(StageError, match="kEXCLUDE_LEAN_RUNTIME can only be set if"):
-            build_engine(
-                log,
-                model,
-                tmp_path / "engine.plan",
-                inputs=(nets.IMAGE,),
-                precision="fp32",
-                settings=Settings(),
-                report=quiet,
-            )
+            order = Order(model, (nets.IMAGE,), "fp32", {})
+            build_engine(log, order, tmp_path / "engine.plan", quiet)
     assert not (tmp_path / "engine.plan").exists()
 
 
@@ -170,14 +155,6 @@ def test_a_disk_that_is_full_is_told_with_the_size_of_the_engine(
 ) -> None:
     model = nets.digits(tmp_path / "digits.onnx", batch=1)
     with recording(rtx) as log, pytest.raises(StageError) as caught:
-        build_engine(
-            log,
-            model,
-            Path("/dev/full"),
-            inputs=(),
-            precision="fp32",
-            settings=Settings(),
-            report=quiet,
-        )
+        build_engine(log, Order(model, (), "fp32", {}), Path("/dev/full"), quiet)
     assert caught.value.where == "/dev/full"
     assert "bytes) cannot be written: No space left on device" in caught.value.what

@@ -22,9 +22,13 @@ COMMANDS = {
     "explain": "say how a task's action differs from the recorded one, field by field",
     "validate": "check recipes: every problem at once, with its place",
     "schema": "print the JSON Schema of recipes, for editors and other tools",
+    "lock": "write down what a recipe's tasks are made of and gave, in a file to commit",
+    "rebuild": "build again from nothing, and say how far the result is the same",
+    "release": "bundle verified, locked engines with all that proves where they come from",
+    "verify-release": "check a bundle: every digest, its signature, its provenance",
     "clean": "remove the outputs of recipes; the cache can restore them",
 }
-"""Each is a module here of the same name, imported when it is the one that was asked for."""
+"""Each is a module here of the same name (with _ for -), imported when it was asked for."""
 
 Command = Callable[[argparse.Namespace], ExitCode]
 
@@ -83,7 +87,7 @@ def parser(asked: str | None = None) -> argparse.ArgumentParser:
 
 
 def _module(command: str) -> Any:
-    return importlib.import_module(f"trtbuild.cli.{command}")
+    return importlib.import_module(f"trtbuild.cli.{command.replace('-', '_')}")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

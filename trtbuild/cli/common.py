@@ -10,6 +10,7 @@ from pathlib import Path
 from trtbuild.graph.rebuild import Listener
 from trtbuild.graph.session import Session, Settings
 from trtbuild.recipe.load import load_recipes
+from trtbuild.report.terminal import Terminal
 from trtbuild.store.store import Store, default_cache
 
 
@@ -74,6 +75,16 @@ def stage_names() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
+def listening(*, verbose: bool) -> Iterator[Terminal]:
+    """A listener for a person, whose live lines are gone at the end."""
+    listener = Terminal(verbose=verbose)
+    try:
+        yield listener
+    finally:
+        listener.stop()
+
+
+@contextlib.contextmanager
 def open_session(options: argparse.Namespace, listener: Listener) -> Iterator[Session]:
     """Load the recipes that the command line names and open the cache. Raises RecipeError."""
     store = Store(options.cache or default_cache())
@@ -82,6 +93,15 @@ def open_session(options: argparse.Namespace, listener: Listener) -> Iterator[Se
         yield Session(recipes, store, listener, _settings(options))
     finally:
         store.close()
+
+
+def run_session(session: Session) -> bool:
+    """Run a session; when it is interrupted its children are stopped first."""
+    try:
+        return session.run()
+    except KeyboardInterrupt:
+        session.executor.stop()
+        raise
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from trtbuild.cli.common import (
     add_json,
@@ -14,6 +15,10 @@ from trtbuild.cli.common import (
 )
 from trtbuild.errors import ExitCode
 from trtbuild.report.terminal import Quiet, Terminal, print_outcomes
+
+if TYPE_CHECKING:
+    from trtbuild.graph.session import Session
+    from trtbuild.release.locked import LockGuard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="after a failure, go on with the tasks that do not need its result",
     )
     parser.add_argument(
+        "--locked",
+        action="store_true",
+        help="build nothing that differs from recipe.lock; exit code 4 where something does",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, as `trtbuild plan`"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="name every task")
@@ -58,6 +68,7 @@ def main(options: argparse.Namespace) -> ExitCode:
         return plan.main(options)
     listener = Quiet() if options.json else Terminal(verbose=options.verbose)
     with open_session(options, listener) as session:
+        guards = _guards(session) if options.locked else ()
         try:
             done = session.run()
         except KeyboardInterrupt:
@@ -67,6 +78,8 @@ def main(options: argparse.Namespace) -> ExitCode:
             if isinstance(listener, Terminal):
                 listener.stop()
         exit_code = ExitCode.DONE if done else ExitCode.FAILED
+        if any(guard.refused for guard in guards):
+            exit_code = ExitCode.DIFFERENT
         if options.json:
             from trtbuild.report.document import print_json, run_document
 
@@ -74,6 +87,12 @@ def main(options: argparse.Namespace) -> ExitCode:
         else:
             print_outcomes(session.rebuilders)
     return exit_code
+
+
+def _guards(session: Session) -> tuple[LockGuard, ...]:
+    from trtbuild.release.locked import require_current
+
+    return require_current(session.rebuilders)
 
 
 def _positive(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,6 @@ _HANDLE = c_void_p  # CUcontext, CUstream, CUevent, CUgraph, CUgraphExec
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuInit": (c_uint,),
     "cuDriverGetVersion": (POINTER(c_int),),
-    "cuGetErrorName": (c_int, POINTER(c_char_p)),
     "cuGetErrorString": (c_int, POINTER(c_char_p)),
     "cuDeviceGetCount": (POINTER(c_int),),
     "cuDeviceGet": (POINTER(c_int), c_int),
@@ -33,8 +32,6 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuGraphDestroy": (_HANDLE,),
     "cuGraphExecDestroy": (_HANDLE,),
     "cuLaunchHostFunc": (_HANDLE, c_void_p, c_void_p),
-    "cuCtxSetLimit": (c_int, c_size_t),
-    "cuEventElapsedTime": (POINTER(c_float), _HANDLE, _HANDLE),
 }
 
 

@@ -31,7 +31,7 @@ class Request:
 
     `inputs` maps roles to absolute paths; `project` is the folder whose files count as the
     user's own; `exclude` are folders in it that hold outputs. `environment` is added to this
-    process's own.
+    process's own. `shared` is a folder of the cache that decides no result.
     """
 
     module: str
@@ -41,6 +41,7 @@ class Request:
     project: Path
     exclude: tuple[Path, ...]
     environment: Mapping[str, str]
+    shared: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class LocalExecutor:
             "project": str(request.project),
             "exclude": [str(folder) for folder in request.exclude],
             "outputs": str(outputs),
+            "shared": None if request.shared is None else str(request.shared),
         }
         path.write_text(json.dumps(document))
 

@@ -96,7 +96,8 @@ def _reference(recipe: Recipe, export: Task) -> Task:
 def _quantize(recipe: Recipe, variant: str, model: Task, reference: Task) -> Task:
     options: Options = {
         "precision": variant,
-        "inputs": _inputs(recipe),
+        "inputs": _after_surgery(recipe, _inputs(recipe)),
+        "renames": _renames(recipe),
         **recipe.precisions[variant],
     }
     inputs = (
@@ -118,10 +119,11 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
     options: Options = {
         "backend": recipe.build.backend,
         "precision": variant,
-        "inputs": [_profile(item) for item in recipe.inputs],
+        "inputs": _after_surgery(recipe, [_profile(item) for item in recipe.inputs]),
         **recipe.build.options,
     }
-    inputs = (ArtifactRef("model", model.id, "model"),)
+    files = [SourceFile(role, path) for role, path in recipe.build.files]
+    inputs: tuple[InputRef, ...] = (ArtifactRef("model", model.id, "model"), *files)
     return Task(f"build:{variant}", "build", variant, options, inputs, variant, ("build",))
 
 
@@ -134,6 +136,7 @@ def _verify(
         "backend": recipe.build.backend,
         "precision": variant,
         "inputs": _inputs(recipe),
+        "renames": _renames(recipe),
         "tolerance": verify.tolerance.get(variant, {}),
         "metrics": verify.options.get("metrics", {}),
     }
@@ -227,6 +230,23 @@ def _profile(item: Input) -> dict[str, Any]:
     return {
         name: _plain(item, name) for name in (*names, *(("range",) if "int" in item.dtype else ()))
     }
+
+
+def _renames(recipe: Recipe) -> dict[str, Any]:
+    """What surgery's rename steps, one after the other, make of the names of tensors."""
+    names: dict[str, Any] = {}
+    for step in recipe.surgery:
+        tensors = step.options.get("tensors") if step.op == "rename" else None
+        if isinstance(tensors, dict):
+            fresh = {old: new for old, new in tensors.items() if old not in names.values()}
+            names = {old: tensors.get(new, new) for old, new in names.items()} | fresh
+    return names
+
+
+def _after_surgery(recipe: Recipe, inputs: list[Any]) -> list[Any]:
+    """The inputs under the names that they have in the rewritten graph."""
+    names = _renames(recipe)
+    return [{**item, "name": names.get(item["name"], item["name"])} for item in inputs]
 
 
 def _plain(item: Input, name: str) -> Any:

@@ -55,6 +55,13 @@ class Listener(Protocol):
     def finished(self, recipe: Recipe, outcome: Outcome) -> None: ...
 
 
+class Guard(Protocol):
+    """Who may refuse what a task is, such as a lock."""
+
+    # Called with a task's action, and with its outputs once they are known; raises TrtbuildError.
+    def check(self, task: Task, action: Action, outputs: Outputs | None) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What should be done about a task, and why; `trace` is the recorded result, if any."""
@@ -79,6 +86,7 @@ class Rebuilder:
     device: Device | None
     forced: frozenset[str] = frozenset()  # stages to run in any case
     required: frozenset[str] = frozenset()  # stages that must not be skipped
+    guard: Guard | None = None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Outputs] = field(default_factory=dict)
 
@@ -90,6 +98,8 @@ class Rebuilder:
         if blocked := self._blocked(task):
             return blocked
         action, trace = self._find(task)
+        if self.guard is not None:
+            self.guard.check(task, action, trace.outputs if trace else None)
         record = self.workspace.record(task)
         if task.stage in self.forced:
             reason = Reason(ReasonKind.FORCED, f"--rebuild {task.stage}")
@@ -181,6 +191,8 @@ class Rebuilder:
                 )
             action = self._bind_discovered(task, execution.discovered)
             trace = self._record(task, before, action, execution)
+        if self.guard is not None:
+            self.guard.check(task, action, trace.outputs)
         if not self._restore(task, trace.outputs):
             raise StageError("its result was removed from the cache at once", hint="run it again")
         self._finish(task, decision, action, trace)
@@ -311,7 +323,9 @@ class Rebuilder:
         from trtbuild.cuda.lease import acquire
         from trtbuild.cuda.probe import probe
 
-        alike = [gpu for gpu in probe().devices if gpu.name == probe().devices[0].name]
+        devices, asked = probe().devices, self.recipe.build.device
+        chosen = devices[asked or 0]
+        alike = [chosen] if asked is not None else [g for g in devices if g.name == chosen.name]
         with acquire(alike, lambda text: progress(text, None)) as lease:
             yield {"CUDA_VISIBLE_DEVICES": lease.device.uuid}
 
@@ -331,6 +345,7 @@ class Rebuilder:
             project=project_of(folder),
             exclude=(self.workspace.root.parent, self.store.root),
             environment=environment,
+            shared=self.store.root / "shared",
         )
 
     def _progress_of(self, task: Task) -> Progress:

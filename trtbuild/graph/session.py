@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtbuild.errors import MissingPackage, UsageError
+from trtbuild.errors import MissingPackage, RecipeError, UsageError
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import Device, options_of
+from trtbuild.graph.capable import check_capable
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.plan import plan
 from trtbuild.graph.rebuild import Listener, Rebuilder
@@ -46,7 +47,6 @@ class Session:
     ) -> None:
         self.settings = settings
         self.executor = executor or LocalExecutor()
-        device = find_device()
         self.rebuilders = tuple(
             Rebuilder(
                 recipe=recipe,
@@ -55,7 +55,7 @@ class Session:
                 workspace=Workspace(output_folder(recipe, settings.out), store.memo),
                 executor=self.executor,
                 listener=listener,
-                device=device,
+                device=device_of(recipe),
                 forced=settings.forced,
                 required=settings.required,
             )
@@ -66,6 +66,7 @@ class Session:
     def run(self) -> bool:
         """Bring the selection up to date; whether nothing failed. Raises MissingPackage."""
         self._check_packages()
+        self._check_capable()
         if not self._all_up_to_date():
             from trtbuild.graph.doit import schedule  # half of a no-op's time, so only now
 
@@ -85,6 +86,7 @@ class Session:
 
     def preview(self) -> None:
         """Fill each rebuilder's outcomes with what a run would do; nothing is changed."""
+        self._check_capable()
         for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
             for task_id in needed_by(rebuilder, selected):
                 outcome = _predict(rebuilder, rebuilder.tasks[task_id])
@@ -99,6 +101,18 @@ class Session:
             for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True)
             for task_id in needed_by(rebuilder, selected)
         )
+
+    def _check_capable(self) -> None:
+        problems: list[str] = []
+        for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
+            wanted = needed_by(rebuilder, selected)
+            if any(rebuilder.tasks[task_id].stage == "build" for task_id in wanted):
+                try:
+                    check_capable(rebuilder.recipe, rebuilder.device)
+                except RecipeError as error:
+                    problems += error.problems
+        if problems:
+            raise RecipeError(tuple(problems))
 
     def _check_packages(self) -> None:
         lacking: dict[Requirement, str] = {}
@@ -116,14 +130,31 @@ class Session:
             raise missing_error(stages, tuple(lacking))
 
 
-def find_device() -> Device | None:
-    """The first CUDA device's facts, or None."""
+def device_of(recipe: Recipe) -> Device | None:
+    """The facts of the CUDA device that a recipe is built on, or None where there is none.
+
+    Raises RecipeError where the recipe asks for one that is not there.
+    """
+    asked = recipe.build.device
+    if asked is None:
+        return find_device()
+    from trtbuild.cuda.probe import probe
+
+    count = len(probe().devices)
+    if count and asked >= count:
+        text = f"there is no CUDA device {asked}: this machine has {count}"
+        raise RecipeError((f"{recipe.where('build', 'device')}: {text}",))
+    return find_device(asked)
+
+
+def find_device(number: int = 0) -> Device | None:
+    """The facts of a CUDA device, or None."""
     from trtbuild.cuda.probe import probe
 
     devices = probe().devices
     if not devices:
         return None
-    gpu = devices[0]
+    gpu = devices[number]
     return Device(
         (
             ("gpu", gpu.name),

@@ -40,7 +40,7 @@ def version_of(distribution: str) -> str | None:
 
 def missing(stage: Stage, options: Options) -> tuple[Requirement, ...]:
     """What the stage requires and this machine lacks."""
-    return tuple(r for r in stage.requires(options) if _required_version(r) is None)
+    return tuple(r for r in stage.requires(options) if required_version(r) is None)
 
 
 def toolchain_of(stage: Stage, options: Options) -> tuple[tuple[str, str], ...]:
@@ -49,7 +49,7 @@ def toolchain_of(stage: Stage, options: Options) -> tuple[tuple[str, str], ...]:
     if lacking:
         raise missing_error(stage.name, lacking)
     return tuple(
-        sorted({(r.distribution, _required_version(r) or "") for r in stage.requires(options)})
+        sorted({(r.distribution, required_version(r) or "") for r in stage.requires(options)})
     )
 
 
@@ -64,7 +64,8 @@ def missing_error(stage: str, lacking: tuple[Requirement, ...]) -> MissingPackag
     )
 
 
-def _required_version(requirement: Requirement) -> str | None:
+def required_version(requirement: Requirement) -> str | None:
+    """The installed version of a requirement or of what stands in for it, or None."""
     for name in (requirement.distribution, *requirement.alternatives):
         if (version := version_of(name)) is not None:
             return version

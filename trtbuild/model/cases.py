@@ -7,6 +7,7 @@ whenever their content is the same.
 from __future__ import annotations
 
 import json
+import weakref
 import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -106,21 +107,26 @@ class CaseWriter:
 class CaseReader:
     """The cases of a reference artifact, each read when it is asked for."""
 
-    def __init__(self, path: Path) -> None:
-        """`path` is that of reference.json. Raises StageError where it cannot be read."""
+    def __init__(self, path: Path, renames: Mapping[str, str] | None = None) -> None:
+        """`path` is that of reference.json; `renames` says what surgery calls its tensors.
+
+        Raises StageError where it cannot be read.
+        """
         with ExitStack() as stack:
             try:
                 document = json.loads(path.read_bytes())
-                self._cases: list[dict[str, Any]] = document["cases"]
+                self._cases: list[dict[str, Any]] = [
+                    _renamed(case, renames or {}) for case in document["cases"]
+                ]
                 file = stack.enter_context(path.with_suffix(".npz").open("rb"))
-                self._arrays = np.load(file, allow_pickle=False)
+                self._arrays = stack.enter_context(np.load(file, allow_pickle=False))
             except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 raise StageError(
                     f"the reference artifact cannot be read: {error}",
                     where=str(path),
                     hint="run the reference stage again: trtbuild run --rebuild reference",
                 ) from error
-            self._open = stack.pop_all()
+            self._finalizer = weakref.finalize(self, stack.pop_all().close)
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -162,9 +168,8 @@ class CaseReader:
         return tuple(data or range(len(self)))
 
     def close(self) -> None:
-        """Close the file of the arrays."""
-        self._arrays.close()
-        self._open.close()
+        """Close the file of the arrays; it is closed with the last use of the reader anyway."""
+        self._finalizer()
 
     def _read(self, index: int, part: str) -> Arrays:
         keys: Keys = self._cases[index][part]
@@ -174,3 +179,12 @@ class CaseReader:
 def restored(values: Array) -> Array:
     """Two-byte values that .npy has no name for are bfloat16."""
     return values.view(ml_dtypes.bfloat16) if values.dtype == "V2" else values
+
+
+def _renamed(case: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A case whose inputs and outputs have other names."""
+    renamed = {
+        part: {names.get(name, name): key for name, key in case[part].items()}
+        for part in ("inputs", "outputs")
+    }
+    return {**case, **renamed}

@@ -9,7 +9,6 @@ import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
-from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from trtbuild.errors import StageError
@@ -126,6 +125,8 @@ class _Evaluator:
     """onnx.reference: every operator in numpy, slow, in the types that the graph says."""
 
     def __init__(self, path: Path) -> None:
+        from onnx.reference import ReferenceEvaluator
+
         model = load_model(path)
         self.inputs, self.outputs = input_types(model), output_types(model)
         self._place = str(path)

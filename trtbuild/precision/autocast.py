@@ -33,7 +33,8 @@ class Rule(Protocol):
 
 
 class KeepRule:
-    """Keeps nodes in float32 that the recipe names, or whose values are too large.
+    """Keeps nodes in float32: those that the recipe names, whose values are too large, or whose
+    operator the backend refuses in the lower type.
 
     AutoCast tidies the graph first: it fuses layer normalisations and converts the opset, which
     makes nodes that the recipe cannot know. Such a node stays in float32 where the recipe names
@@ -41,13 +42,18 @@ class KeepRule:
     """
 
     def __init__(
-        self, model: onnx.ModelProto, keep: frozenset[str], large: Mapping[str, float]
+        self,
+        model: onnx.ModelProto,
+        keep: frozenset[str],
+        large: Mapping[str, float],
+        refused: frozenset[str],
     ) -> None:
         self._keep = keep
+        self._refused = refused  # operator types
         self._large = large  # tensor -> largest magnitude, of the tensors that are too large
         self._names = {node.name for node in model.graph.node}
         self._makers = {name: node for node in model.graph.node for name in node.output}
-        self.reasons: dict[str, str] = {}  # of the nodes kept so far: "recipe" or "range"
+        self.reasons: dict[str, str] = {}  # of the nodes kept so far: a Kept.reason
 
     def check(self, node: onnx.NodeProto) -> bool:
         """Whether the node stays in float32."""
@@ -58,6 +64,8 @@ class KeepRule:
             self.reasons[node.name] = "recipe"
         elif any(name in self._large for name in (*node.input, *node.output)):
             self.reasons[node.name] = "range"
+        elif node.op_type in self._refused:
+            self.reasons[node.name] = "backend"
         return node.name in self.reasons
 
     def _replaced(self, node: onnx.NodeProto) -> set[str]:

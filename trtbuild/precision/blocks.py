@@ -122,5 +122,4 @@ def _clipped(weight: npt.NDArray[np.float32], grams: Floats) -> Blocks:
     best = np.argmin(errors, axis=0)  # per block and column
     scales = np.choose(best, [attempt.scales for attempt in tries])
     rows = np.repeat(best, block, axis=0)
-    codes = np.choose(rows, [attempt.codes for attempt in tries])
-    return Blocks(codes.astype(np.int8), scales.astype(np.float32))
+    return Blocks(np.choose(rows, [attempt.codes for attempt in tries]), scales)

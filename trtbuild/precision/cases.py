@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +36,17 @@ class Cases:
 
 
 @contextmanager
-def open_cases(reference: Path | None, inputs: Sequence[Input]) -> Iterator[Cases]:
+def open_cases(
+    reference: Path | None, inputs: Sequence[Input], renames: Mapping[str, str] | None = None
+) -> Iterator[Cases]:
     """The cases of a reference artifact (its reference.json); without one, seeded values in the
-    declared ranges, the same in every run. Raises StageError where the artifact cannot be read.
+    declared ranges, the same in every run. `renames` says what surgery calls the artifact's
+    tensors. Raises StageError where the artifact cannot be read.
     """
     if reference is None:
         yield Cases(None, tuple(inputs))
         return
-    with closing(CaseReader(reference)) as reader:
+    with closing(CaseReader(reference, renames)) as reader:
         yield Cases(reader)
 
 

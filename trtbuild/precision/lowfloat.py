@@ -10,6 +10,7 @@ import onnx
 from trtbuild.precision.autocast import DATA_MAX, OPSETS, KeepRule, Low, cast_down
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.constants import FP16_LARGEST, Constant, beyond, saturate
+from trtbuild.precision.limits import KEPT_OPS
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.obtained import node_types
 from trtbuild.precision.prepare import prepare
@@ -22,8 +23,8 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A node that stays in float32, and why: "recipe", "range", or "operator", which ONNX does not
-    define for the lower type.
+    """A node that stays in float32, and why: "recipe", "range", "backend" (which refuses its
+    operator in the lower type), or "operator", which ONNX does not define for it.
     """
 
     node: str
@@ -55,7 +56,9 @@ def lower(
     progress: Progress,
     opset: int = 0,
 ) -> Lowered:
-    """Cast a float32 model down, at the opset or above; `model` is changed (nodes get names, constants move).
+    """Cast a float32 model down, at the opset or above.
+
+    `model` is changed: nodes get names, constants move.
 
     Raises StageError where a pattern of `keep_fp32` matches nothing, or where the model cannot be
     run or converted; MissingPackage without ModelOpt.
@@ -63,6 +66,7 @@ def lower(
     prepare(model)
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
     large: dict[str, float] = {}
+    refused = KEPT_OPS[low]
     saturated: tuple[Constant, ...] = ()
     overflow: tuple[tuple[str, float], ...] = ()
     if low == "fp16":  # bfloat16 has float32's range
@@ -71,7 +75,7 @@ def lower(
         saturated = _saturate(model, keep, cases, progress)
         large = _too_large(model, ranges)
     progress(f"casting to {low}", 0.7)
-    rule = KeepRule(model, keep, large)
+    rule = KeepRule(model, keep, large, refused)
     lowered = cast_down(
         model, low, keep_io_types=keep_io_types, rule=rule, opset=max(opset, OPSETS[low])
     )

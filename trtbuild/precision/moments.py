@@ -49,7 +49,10 @@ def measure_moments(
     Raises StageError where a tensor takes NaN or infinity, or the model does not run.
     """
     for group in _groups(channels):
-        found = {name: Moments(np.zeros((channels[name],) * 2), np.zeros(channels[name])) for name in group}
+        found = {
+            name: Moments(np.zeros((channels[name],) * 2), np.zeros(channels[name]))
+            for name in group
+        }
 
         def add(name: str, values: Array, found: dict[str, Moments] = found) -> None:
             found[name].add(values)

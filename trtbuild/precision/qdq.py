@@ -1,4 +1,4 @@
-"""Puts Q/DQ pairs into a graph, with scales from a calibration table."""
+"""Puts Q/DQ pairs into a graph, with scales from a calibration table or from the weights."""
 
 from __future__ import annotations
 
@@ -10,38 +10,36 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from trtbuild.model.inputs import Array
 from trtbuild.precision.choice import Eight
-from trtbuild.precision.graph import element_types
+from trtbuild.precision.edit import Edit
+from trtbuild.precision.int4 import Found
 from trtbuild.precision.sites import Site, Weight
 
 OPSET = 19
 """The first opset whose Q/DQ takes float16 and bfloat16, and makes float8."""
 
-_FP8 = np.dtype(ml_dtypes.float8_e4m3fn)
-
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An 8-bit type: what ONNX and numpy call it, and the largest magnitude that it has."""
+    """An 8-bit type: what numpy calls it, and the largest magnitude that it has."""
 
-    element: int
     dtype: np.dtype[Any]
     largest: float
 
 
 CODES: Mapping[str, Code] = {
-    "int8": Code(TensorProto.INT8, np.dtype(np.int8), 127.0),
-    "fp8": Code(TensorProto.FLOAT8E4M3FN, _FP8, 448.0),
+    "int8": Code(np.dtype(np.int8), 127.0),
+    "fp8": Code(np.dtype(ml_dtypes.float8_e4m3fn), 448.0),
 }
 """int8 is symmetric: -128 is not used, as TensorRT wants it. fp8 is E4M3 without infinities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """How many pairs were put in: nodes that compute in 8 bits, activations, weights."""
+    """How many were put in: nodes that compute in low precision, activations, weights."""
 
     nodes: int
     activations: int
@@ -57,13 +55,13 @@ def place(
     *,
     per_channel: bool,
 ) -> Placed:
-    """Quantize the inputs of the sites, in place; a tensor that several nodes read once.
+    """Quantize the inputs of the sites to 8 bits, in place; a tensor that several nodes read once.
 
     `model` may have been cast to float16 or bfloat16 since the sites were found: nodes are found
     by name, and scales have the type of what they scale. `weights` are the float32 values, so
     that they are rounded once only; they are stored as 8-bit constants with a DequantizeLinear.
     """
-    placer = _Placer(model, CODES[kind], amax)
+    placer = _Placer(Edit(model), CODES[kind], amax)
     nodes = {node.name: node for node in model.graph.node}
     for site in sites:
         node = nodes[site.node]
@@ -74,35 +72,75 @@ def place(
             values = weights[site.weight.tensor]
             axis = site.weight.axis if per_channel else None
             node.input[site.weight.index] = placer.weight(name, site.weight, values, axis)
-    placer.finish()
+    placer.edit.finish()
     return Placed(len(sites), placer.activations, placer.weights)
 
 
-class _Placer:
-    """The graph while pairs are put in."""
+def place_blocks(model: onnx.ModelProto, found: Found, block: int) -> Placed:
+    """Make the weights of the layers found int4 constants with a blocked DequantizeLinear, in
+    place, and divide activations where the search says so.
 
-    def __init__(self, model: onnx.ModelProto, code: Code, amax: Mapping[str, float]) -> None:
-        self._graph, self._code, self._amax = model.graph, code, amax
-        self._types = element_types(model)
-        self._taken = _names(model)
-        self._made: dict[tuple[str, int | None], str] = {}
-        self._before: dict[str, list[onnx.NodeProto]] = {}  # tensor made by a node -> what follows
-        self._first: list[onnx.NodeProto] = []
+    `model` may have been cast since: as in `place`.
+    """
+    edit = Edit(model)
+    nodes = {node.name: node for node in model.graph.node}
+    divided: dict[tuple[str, str], str] = {}
+    for layer in found.layers:
+        node = nodes[layer.node]
+        dtype = helper.tensor_dtype_to_np_dtype(edit.types[node.input[1]])
+        codes = found.codes[layer.node]
+        inputs = [
+            edit.store(codes.codes.astype(ml_dtypes.int4), f"{layer.weight}_int4"),
+            edit.store(codes.scales.astype(dtype), f"{layer.weight}_scale"),
+        ]
+        result = edit.name(f"{layer.weight}_dq")
+        edit.begin(
+            helper.make_node("DequantizeLinear", inputs, [result], result, axis=0, block_size=block)
+        )
+        node.input[1] = result
+        if layer.activation in found.smoothing:
+            key = (node.input[0], layer.activation)
+            if key not in divided:
+                factors = (1.0 / found.smoothing[layer.activation]).astype(dtype)
+                divided[key] = _multiplied(edit, node.input[0], factors)
+            node.input[0] = divided[key]
+    edit.finish()
+    return Placed(len(found.layers), len(divided), len(found.layers))
+
+
+def weights_of(model: onnx.ModelProto, sites: Iterable[Site]) -> dict[str, Array]:
+    """The values of the sites' constant operands, name -> array."""
+    wanted = {site.weight.tensor for site in sites if site.weight is not None}
+    return {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if tensor.name in wanted
+    }
+
+
+class _Placer:
+    """Makes 8-bit forms of tensors, each once."""
+
+    def __init__(self, edit: Edit, code: Code, amax: Mapping[str, float]) -> None:
+        self.edit = edit
         self.activations = self.weights = 0
+        self._code, self._amax = code, amax
+        self._made: dict[tuple[str, int | None], str] = {}
+        self._zero = ""
 
     def activation(self, source: str, calibrated: str) -> str:
         """The dequantized form of a tensor; `calibrated` is its name in the table."""
         key = (source, None)
         if key not in self._made:
             self.activations += 1
-            scale = _scale(np.array(self._amax[calibrated]), self._code, self._types[source])
-            names = [self._store(scale, f"{source}_scale"), self._zero()]
-            quantized, result = self._name(f"{source}_quantized"), self._name(f"{source}_dq")
-            self._before.setdefault(source, []).extend(
-                (
-                    helper.make_node("QuantizeLinear", [source, *names], [quantized], quantized),
-                    helper.make_node("DequantizeLinear", [quantized, *names], [result], result),
-                )
+            edit = self.edit
+            scale = _scale(np.array(self._amax[calibrated]), self._code, self._dtype(source))
+            names = [edit.store(scale, f"{source}_scale"), self._zero_point()]
+            quantized, result = edit.name(f"{source}_quantized"), edit.name(f"{source}_dq")
+            edit.follow(
+                source,
+                helper.make_node("QuantizeLinear", [source, *names], [quantized], quantized),
+                helper.make_node("DequantizeLinear", [quantized, *names], [result], result),
             )
             self._made[key] = result
         return self._made[key]
@@ -114,90 +152,33 @@ class _Placer:
             self.weights += 1
             others = tuple(i for i in range(values.ndim) if i != axis)
             amax = np.abs(values).max(axis=others if axis is not None else None, initial=0.0)
-            scale = _scale(np.asarray(amax), self._code, self._types[source])
-            codes = _encode(values, scale, self._code, axis)
+            scale = _scale(np.asarray(amax), self._code, self._dtype(source))
             inputs = [
-                self._store(codes, f"{weight.tensor}_quantized"),
-                self._store(scale, f"{weight.tensor}_scale"),
+                self.edit.store(
+                    _encode(values, scale, self._code, axis), f"{weight.tensor}_quantized"
+                ),
+                self.edit.store(scale, f"{weight.tensor}_scale"),
             ]
-            result = self._name(f"{weight.tensor}_dq")
+            result = self.edit.name(f"{weight.tensor}_dq")
             along = {} if axis is None else {"axis": axis}
-            self._first.append(
-                helper.make_node("DequantizeLinear", inputs, [result], result, **along)
-            )
+            self.edit.begin(helper.make_node("DequantizeLinear", inputs, [result], result, **along))
             self._made[key] = result
         return self._made[key]
 
-    def finish(self) -> None:
-        """Put the new nodes where their inputs are known, and drop constants that nobody reads."""
-        nodes = list(self._graph.node)
-        del self._graph.node[:]
-        self._graph.node.extend(self._first)
-        for value in self._graph.input:
-            self._graph.node.extend(self._before.pop(value.name, ()))
-        for node in nodes:
-            self._graph.node.append(node)
-            for name in node.output:
-                self._graph.node.extend(self._before.pop(name, ()))
-        drop_unused(self._graph)
+    def _zero_point(self) -> str:
+        """It says what type QuantizeLinear gives; one for the whole graph."""
+        self._zero = self._zero or self.edit.store(np.zeros((), self._code.dtype), "zero_point")
+        return self._zero
 
-    def _zero(self) -> str:
-        """The zero point, which says what type QuantizeLinear gives; one for the whole graph."""
-        if ("", None) not in self._made:
-            self._made["", None] = self._store(np.zeros((), self._code.dtype), "zero_point")
-        return self._made["", None]
-
-    def _store(self, values: Array, wish: str) -> str:
-        name = self._name(wish)
-        element = self._code.element if values.dtype == self._code.dtype else None
-        self._graph.initializer.append(tensor_of(values, name, element))
-        return name
-
-    def _name(self, wish: str) -> str:
-        name = wish
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+    def _dtype(self, tensor: str) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = helper.tensor_dtype_to_np_dtype(self.edit.types[tensor])
+        return dtype
 
 
-def tensor_of(values: Array, name: str, element: int | None = None) -> onnx.TensorProto:
-    """A TensorProto of any type, also of those that numpy has through ml_dtypes only."""
-    if element is None:
-        element = helper.np_dtype_to_tensor_dtype(values.dtype)
-    return helper.make_tensor(name, element, values.shape, values.tobytes(), raw=True)
-
-
-def drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove initializers, and casts of them, that no node reads any more, in place."""
-    while True:
-        read = {name for node in graph.node for name in _read_by(node)}
-        read.update(value.name for value in graph.output)
-        idle = [n for n in graph.node if n.op_type == "Cast" and n.output[0] not in read]
-        if not idle:
-            break
-        for node in idle:
-            graph.node.remove(node)
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-
-
-def _read_by(node: onnx.NodeProto) -> Iterable[str]:
-    """What a node reads, and what its subgraphs do."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            yield from (value.name for value in graph.output)
-            for inner in graph.node:
-                yield from _read_by(inner)
-
-
-def _scale(amax: npt.NDArray[Any], code: Code, element: int) -> Array:
+def _scale(amax: npt.NDArray[Any], code: Code, dtype: np.dtype[Any]) -> Array:
     """amax / largest, in the type of the tensor; 1 where all is zero, and never so small that the
     largest value would be clipped: float16 has few digits left below 6e-5.
     """
-    dtype = helper.tensor_dtype_to_np_dtype(element)
     exact = np.where(amax > 0.0, amax / code.largest, 1.0)
     rounded = exact.astype(dtype)
     short = rounded.astype(np.float64) < exact * (1.0 - 1.0 / 256.0)
@@ -207,7 +188,7 @@ def _scale(amax: npt.NDArray[Any], code: Code, element: int) -> Array:
 
 
 def _encode(values: Array, scale: Array, code: Code, axis: int | None) -> Array:
-    """round(values / scale) to nearest even, clipped to the type's largest magnitude."""
+    """values / scale to the nearest code, ties to even, clipped to the largest magnitude."""
     divisor = scale.astype(np.float32)
     if axis is not None:
         divisor = divisor.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
@@ -218,19 +199,9 @@ def _encode(values: Array, scale: Array, code: Code, axis: int | None) -> Array:
     return codes
 
 
-def _names(model: onnx.ModelProto) -> set[str]:
-    graph = model.graph
-    taken = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
-    for node in graph.node:
-        taken.update((node.name, *node.input, *node.output))
-    return taken
-
-
-def weights_of(model: onnx.ModelProto, sites: Iterable[Site]) -> dict[str, Array]:
-    """The values of the sites' constant operands, name -> array."""
-    wanted = {site.weight.tensor for site in sites if site.weight is not None}
-    return {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in model.graph.initializer
-        if tensor.name in wanted
-    }
+def _multiplied(edit: Edit, tensor: str, factors: Array) -> str:
+    """The product of a tensor with constants along its last axis."""
+    result = edit.name(f"{tensor}_smoothed")
+    constant = edit.store(factors, f"{tensor}_smoothing")
+    edit.follow(tensor, helper.make_node("Mul", [tensor, constant], [result], result))
+    return result

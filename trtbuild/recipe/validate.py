@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from trtbuild.recipe.schema import schema
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
+
+SHOWN_KEYS = 12
 
 UNBOUNDED = 2**31 - 1
 """A maximum that keeps numbers sane, and that no message needs to mention."""
@@ -71,8 +73,15 @@ def _unknown_keys(found: _Difference) -> Iterator[Problem]:
     for name in found.got:
         if name not in known:
             near = did_you_mean(name, known)
-            hint = "" if near else f"the keys here are {', '.join(known)}"
+            hint = "" if near else _keys(known)
             yield Problem(found.key, f"unknown key '{name}'{near}", hint, spoils=(*found.key, name))
+
+
+def _keys(known: Iterable[str]) -> str:
+    names = list(known)
+    if len(names) > SHOWN_KEYS:
+        return f"docs/recipe.md and `trtbuild schema` describe the {len(names)} keys here"
+    return f"the keys here are {', '.join(names)}"
 
 
 def _missing_keys(found: _Difference) -> Iterator[Problem]:

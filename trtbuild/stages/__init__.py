@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trtbuild.recipe.build_table import present
 from trtbuild.recipe.model import Options
 from trtbuild.stages.base import Output, Requirement, Stage
 
@@ -29,12 +30,17 @@ def _source(options: Options) -> tuple[Requirement, ...]:
     return tuple(found)
 
 
-def _backend(options: Options) -> Requirement:
-    if options["backend"] == "tensorrt_rtx":
+def backend_requirement(backend: str) -> Requirement:
+    """What must be installed to build with a backend."""
+    if backend == "tensorrt_rtx":
         return Requirement(
             "tensorrt-rtx", "rtx", ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings")
         )
     return Requirement("tensorrt", "tensorrt", ("tensorrt-cu13-bindings", "tensorrt-cu12-bindings"))
+
+
+def _backend(options: Options) -> Requirement:
+    return backend_requirement(str(options["backend"]))
 
 
 def _quantize(_: Options) -> tuple[Requirement, ...]:
@@ -44,10 +50,11 @@ def _quantize(_: Options) -> tuple[Requirement, ...]:
 
 
 def _builds_for_this_gpu(options: Options) -> bool:
-    """TensorRT times kernels on the GPU; TensorRT-RTX only has to know it if it is the target."""
+    """TensorRT times kernels on the GPU; TensorRT-RTX needs it as a target, and for a few keys."""
     capabilities = options["compute_capabilities"]
     assert isinstance(capabilities, list)  # noqa: S101 - the plan wrote it
-    return options["backend"] == "tensorrt" or "current" in capabilities
+    needed = any(row.on_rtx and value != row.default for row, value in present(options))
+    return options["backend"] == "tensorrt" or "current" in capabilities or needed
 
 
 def _verify(options: Options) -> tuple[Requirement, ...]:
@@ -83,6 +90,7 @@ STAGES: dict[str, Stage] = {
                 Output("engine", ("engine.plan",)),
                 Output("info", ("build.json",)),
                 Output("log", ("build.log",)),
+                Output("timing", ("timing.cache",), optional=("timing.cache",)),
             ),
             lambda options: (_backend(options),),
             needs_gpu=_builds_for_this_gpu,

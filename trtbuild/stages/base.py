@@ -27,7 +27,8 @@ class StageContext:
     """What a stage gets: it reads `inputs`, writes below `outputs`, and returns nothing.
 
     `inputs` maps a role to a path: the artifact's main file, or what the recipe names. `folder`
-    is the recipe's folder, which Python references ("file.py:function") are relative to.
+    is the recipe's folder, which Python references ("file.py:function") are relative to. `shared`
+    is a folder of the cache for what only makes a stage faster and never decides its result.
     """
 
     options: Options
@@ -35,6 +36,7 @@ class StageContext:
     outputs: Path
     folder: Path
     reporter: Reporter
+    shared: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

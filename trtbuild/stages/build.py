@@ -5,39 +5,48 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from trtbuild.cuda.probe import probe
 from trtbuild.errors import StageError
+from trtbuild.recipe.build_section import TIMING_CACHE
+from trtbuild.recipe.build_table import OPTIONS
 from trtbuild.recipe.model import Input, Options
-from trtbuild.trt.builder import Built, build_engine
+from trtbuild.trt.builder import Built, Order, build_engine
 from trtbuild.trt.flavour import Flavour, load_backend
 from trtbuild.trt.logger import recording
-from trtbuild.trt.settings import Settings
+from trtbuild.trt.plugins import plugins_of
+from trtbuild.trt.profile import Range
+from trtbuild.trt.timing_cache import TimingPlan, cache_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trtbuild.stages.base import StageContext
 
+_SETTINGS = frozenset(row.path[0] for row in OPTIONS)
+
 
 def run(context: StageContext) -> None:
-    """Role `model` -> engine.plan (the pure plan), build.json and build.log.
+    """Role `model` -> engine.plan (the pure plan), build.json, build.log and maybe timing.cache.
 
-    Options: backend, precision, inputs, workspace (bytes or null), optimization_level (or null),
-    compute_capabilities, tf32. build.json holds nothing that differs from run to run but what
-    follows from the engine's own bytes. Raises StageError where the model, the inputs or an
-    option are refused, MissingPackage or UsageError where the backend cannot be used.
+    Options: backend, precision, inputs, and the keys of `trtbuild.recipe.build_table`. Further
+    roles: `plugins/KIND/NUMBER` and `timing_cache`. build.json holds nothing that differs from
+    run to run but what follows from the engine's own bytes. Raises StageError where the model,
+    the inputs or an option are refused, MissingPackage or UsageError where the backend cannot be
+    used.
     """
     options: Any = context.options
     flavour = load_backend(options["backend"])
     with recording(flavour, context.outputs / "build.log") as log:
-        built = build_engine(
-            log,
-            context.inputs["model"],
-            context.outputs / "engine.plan",
+        order = Order(
+            model=context.inputs["model"],
             inputs=tuple(map(_input, options["inputs"])),
             precision=options["precision"],
-            settings=_settings(options),
-            report=context.reporter.progress,
+            settings={key: value for key, value in options.items() if key in _SETTINGS},
+            plugins=plugins_of(context.inputs),
+            timing=_timing(context, flavour),
         )
+        plan = context.outputs / "engine.plan"
+        built = build_engine(log, order, plan, context.reporter.progress)
     for warning in built.warnings:
         context.reporter.warn(f"{flavour.title}: {warning}")
     _write_info(context.outputs / "build.json", _info(flavour, options["precision"], built))
@@ -56,17 +65,31 @@ def _input(item: Any) -> Input:
     )
 
 
-def _settings(options: Any) -> Settings:
-    return Settings(
-        workspace=options.get("workspace"),
-        optimization_level=options.get("optimization_level"),
-        compute_capabilities=tuple(options.get("compute_capabilities", ())),
-        tf32=options.get("tf32", True),
-    )
+def _timing(context: StageContext, flavour: Flavour) -> TimingPlan | None:
+    """The timing cache of the recipe, else the one that all builds of this cache folder share."""
+    options: Any = context.options
+    if flavour.kind == "rtx" or not options.get("timing_cache", {}).get("enabled", True):
+        return None
+    if TIMING_CACHE in context.inputs:
+        file = context.inputs[TIMING_CACHE]
+        return TimingPlan(file, shared=False, export=context.outputs / "timing.cache")
+    if context.shared is None:
+        return None
+    gpu = probe().devices[0].name
+    name = cache_name(flavour.version, gpu, options)
+    return TimingPlan(context.shared / "timing" / name, shared=True)
+
+
+def _ranges(ranges: tuple[Range, ...]) -> dict[str, Any]:
+    return {
+        item.name: {name: list(getattr(item, name)) for name in ("min", "opt", "max")}
+        for item in ranges
+    }
 
 
 def _info(flavour: Flavour, precision: str, built: Built) -> Options:
     ranges = {item.name: item for item in built.ranges}
+    several = len(built.profiles) > 1
     inputs: list[Any] = []
     for tensor in built.inputs:
         item = ranges.get(tensor.name)
@@ -92,6 +115,7 @@ def _info(flavour: Flavour, precision: str, built: Built) -> Options:
         "tensor_types": dict(built.tensor_types),
         "engine_bytes": built.engine_bytes,
         "warnings": list(built.warnings),
+        **({"profiles": [_ranges(item) for item in built.profiles]} if several else {}),
     }
 
 

@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
         outputs=Path(request["outputs"]),
         folder=folder,
         reporter=reporter,
+        shared=Path(request["shared"]) if request["shared"] is not None else None,
     )
     watch = Watch(
         folder,

@@ -39,7 +39,7 @@ def run(context: StageContext) -> None:
     keep_io_types = bool(options.get("keep_io_types", True))
     declared = _declared_types(model, inputs, keep_io_types=keep_io_types)
     reference = _reference(context)
-    with open_cases(reference, inputs) as cases:
+    with open_cases(reference, inputs, options.get("renames")) as cases:
         result = lower(
             model,
             "fp16",

@@ -20,7 +20,7 @@ from trtbuild.verify.results import CaseView, Results
 from trtbuild.verify.steps import Comparer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from trtbuild.model.inputs import Arrays
     from trtbuild.recipe.model import Options
@@ -69,10 +69,11 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
             _compare_graph(context, comparer, step, last, result)
     _obtained(context, last, result)
     if context.options.get("gpu"):
-        result.take(comparer.compare("engine", _Engine(context)))
+        result.take(comparer.compare("engine", _Engine(context, _renames(context))))
         result.engine = "compared"
     assert comparer.last is not None  # noqa: S101 - the export is always compared
     _scores(context, reader, comparer.last, result)
+    result.complete = True
 
 
 def _compare_graph(
@@ -80,7 +81,8 @@ def _compare_graph(
 ) -> None:
     context.reporter.progress(f"loading the graph of {step}")
     try:
-        graph = _Graph(open_model(path))
+        names = {} if step == "export" else _renames(context)
+        graph = _Graph(open_model(path), names)
     except UnsupportedModelError as error:
         if step == "export":
             raise
@@ -88,6 +90,12 @@ def _compare_graph(
         result.take(Step(step, 0, (), note=f"not run: {error.what}"))
         return
     result.take(comparer.compare(step, graph))
+
+
+def _renames(context: StageContext) -> dict[str, str]:
+    """What surgery calls the tensors of the source model now: old name -> new name."""
+    renames: Any = context.options.get("renames") or {}
+    return dict(renames)
 
 
 def _obtained(context: StageContext, path: Path, result: Result) -> None:
@@ -139,26 +147,45 @@ def _gate(name: str, score: Score, result: Result) -> None:
 
 
 class _Graph:
-    """An ONNX graph, on the CPU."""
+    """An ONNX graph, on the CPU; `names` says how surgery renamed the source's tensors."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.inputs = tuple(item.name for item in runner.inputs)
+    def __init__(self, runner: Runner, names: Mapping[str, str]) -> None:
+        self._runner, self._names = runner, names
+        self.inputs = _old_names([item.name for item in runner.inputs], names)
 
     def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
-        return (self._runner.run(values) for values in cases)
+        for values in cases:
+            yield _with_old_names(
+                self._runner.run(_with_new_names(values, self._names)), self._names
+            )
 
 
 class _Engine:
-    """The engine, on the GPU."""
+    """The engine, on the GPU; `names` as of a graph."""
 
-    def __init__(self, context: StageContext) -> None:
+    def __init__(self, context: StageContext, names: Mapping[str, str]) -> None:
         self._backend, self._path = str(context.options["backend"]), context.inputs["engine"]
         info: Options = json.loads(context.inputs["info"].read_bytes())
         items: Any = info["inputs"]
-        self.inputs = tuple(item["name"] for item in items)
+        self._names = names
+        self.inputs = _old_names([item["name"] for item in items], names)
 
     def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
         from trtbuild.trt.runtime import run_engine
 
-        return run_engine(self._path, self._backend, cases)
+        feeds = (_with_new_names(values, self._names) for values in cases)
+        for outputs in run_engine(self._path, self._backend, feeds):
+            yield _with_old_names(outputs, self._names)
+
+
+def _old_names(found: list[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    old = {new: name for name, new in names.items()}
+    return tuple(old.get(name, name) for name in found)
+
+
+def _with_old_names(values: Arrays, names: Mapping[str, str]) -> Arrays:
+    return dict(zip(_old_names(list(values), names), values.values(), strict=True))
+
+
+def _with_new_names(values: Arrays, names: Mapping[str, str]) -> Arrays:
+    return {names.get(name, name): array for name, array in values.items()}

@@ -16,6 +16,7 @@ from typing import Any
 from trtbuild.recipe.model import JSONValue
 
 OWN_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+IMPORT_SYSTEM = ("<frozen importlib", str(Path(os.__file__).parent / "importlib") + os.sep)
 MODULE_REFERENCE = re.compile(r"^([A-Za-z_]\w*)(\.\w+)*:[A-Za-z_][\w.]*$")
 
 
@@ -93,9 +94,9 @@ class Watch:
 
 
 def _called_by_import() -> bool:
-    """Whether the import system lists a folder to look for modules."""
+    """Whether the import system lists a folder to look for modules or distributions."""
     frame = sys._getframe(2)
-    return frame.f_code.co_filename.startswith("<frozen importlib")
+    return frame.f_code.co_filename.startswith(IMPORT_SYSTEM)
 
 
 def _referred_modules(options: JSONValue) -> set[str]:

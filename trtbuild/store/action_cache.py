@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
+import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +15,18 @@ from typing import Any
 from trtbuild.store.digest import Digest, canonical_json
 from trtbuild.store.files import write_file
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a trace is written differently; a trace of another format is a miss."""
 
 DISCOVERED_SETS = 8
 """How many sets of discovered files are kept per action: one for each recent branch or so."""
+
+MARK_SECONDS = 3600
+"""A use is marked at most once in so long, so that a no-op hardly ever writes."""
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_CHECK = b',"sha256":"'
+_CHECK_BYTES = len(_CHECK) + 64 + len(b'"}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +51,30 @@ class ActionCache:
 
     def lookup(self, key: str) -> Trace | None:
         """The trace of a key; None where there is none or it is damaged."""
-        return _read_trace(self._path("actions", key))
+        try:
+            return decode_trace(self.path(key).read_bytes())
+        except OSError:
+            return None
 
     def record(self, key: str, trace: Trace) -> None:
         """Write a trace, after the blobs that it names. Raises StoreError."""
-        document = {
-            "format": FORMAT,
-            "action": trace.action,
-            "outputs": [[name, d.hash, d.size_bytes] for name, d in trace.outputs],
-            "seconds": round(trace.seconds, 3),
-            "warnings": list(trace.warnings),
-        }
-        write_file(self._path("actions", key), canonical_json(document))
+        write_file(self.path(key), encode_trace(trace))
+
+    def mark_used(self, key: str) -> None:
+        """Note in the trace's modification time that it was used; recent marks are left."""
+        path = self.path(key)
+        with contextlib.suppress(OSError):  # an unmarked use makes a removal earlier, not wrong
+            age = time.time() - os.stat(path).st_mtime  # noqa: PTH116 - no-op path
+            if not 0 <= age < MARK_SECONDS:
+                os.utime(path)
+
+    def path(self, key: str) -> Path:
+        """Where the trace of a key lies, whether it is there or not."""
+        return self._path("actions", key)
+
+    def discovered_path(self, key: str) -> Path:
+        """Where the sets of discovered files of a key lie, whether they are there or not."""
+        return self._path("discovered", key)
 
     def discovered(self, key: str) -> tuple[tuple[str, ...], ...]:
         """The sets of files that runs of an action have been seen to read, latest first.
@@ -58,31 +82,73 @@ class ActionCache:
         `key` is the key of the action as far as it is known before it runs.
         """
         try:
-            sets = json.loads(self._path("discovered", key).read_bytes())
-            return tuple(tuple(str(name) for name in names) for names in sets)
-        except (OSError, ValueError, TypeError):
+            return decode_discovered(self.discovered_path(key).read_bytes())
+        except OSError:
             return ()
 
     def record_discovered(self, key: str, names: tuple[str, ...]) -> None:
         """Remember one more set of files. Raises StoreError."""
         others = [known for known in self.discovered(key) if known != names]
         sets = [names, *others][:DISCOVERED_SETS]
-        write_file(self._path("discovered", key), canonical_json(sets))
+        write_file(self.discovered_path(key), canonical_json(sets))
 
     def _path(self, kind: str, key: str) -> Path:
         return self._root / kind / key[:2] / f"{key[2:]}.json"
 
 
-def _read_trace(path: Path) -> Trace | None:
+def decode_discovered(data: bytes) -> tuple[tuple[str, ...], ...]:
+    """The sets of file names that a document holds; none where it is damaged."""
     try:
-        document = json.loads(path.read_bytes())
+        return tuple(tuple(str(name) for name in names) for names in json.loads(data))
+    except (ValueError, TypeError):
+        return ()
+
+
+def encode_trace(trace: Trace) -> bytes:
+    """A trace as a JSON document, whose last member is the sha256 of the rest."""
+    document = {
+        "format": FORMAT,
+        "action": trace.action,
+        "outputs": [[name, d.hash, d.size_bytes] for name, d in trace.outputs],
+        "seconds": round(trace.seconds, 3),
+        "warnings": list(trace.warnings),
+    }
+    body = canonical_json(document)
+    return body[:-1] + _CHECK + hashlib.sha256(body).hexdigest().encode() + b'"}'
+
+
+def decode_trace(data: bytes) -> Trace | None:
+    """The trace that a document holds; None where it is damaged or of another format."""
+    body = data[:-_CHECK_BYTES] + b"}"
+    check = _CHECK + hashlib.sha256(body).hexdigest().encode() + b'"}'
+    if data[-_CHECK_BYTES:] != check:
+        return None
+    try:
+        document = json.loads(body)
         if document["format"] != FORMAT:
             return None
-        outputs = tuple((str(n), Digest(str(h), int(s))) for n, h, s in document["outputs"])
+        outputs = tuple((_file_name(n), _digest(h, s)) for n, h, s in document["outputs"])
         return Trace(
-            document["action"], outputs, float(document["seconds"]), tuple(document["warnings"])
+            dict(document["action"]),
+            outputs,
+            float(document["seconds"]),
+            tuple(str(text) for text in document["warnings"]),
         )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # a damaged trace is a miss; recording replaces it
+    except (ValueError, KeyError, TypeError):
+        return None  # whoever wrote it knew how to sum it, but not what a trace is
+
+
+def _file_name(name: object) -> str:
+    """A name directly below the outputs folder: no path, nothing hidden. Raises ValueError."""
+    if not isinstance(name, str) or "/" in name or "\0" in name or name.startswith("."):
+        raise ValueError(f"no file name: {name!r}")
+    return name
+
+
+def _digest(hash_: object, size: object) -> Digest:
+    """Raises ValueError for what is no digest: it becomes a path of the storage."""
+    if not isinstance(hash_, str) or not _HASH.fullmatch(hash_):
+        raise ValueError(f"no sha256: {hash_!r}")
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"no size: {size!r}")
+    return Digest(hash_, size)

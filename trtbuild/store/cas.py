@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from trtbuild.store.digest import Digest
-from trtbuild.store.files import copy_file, store_errors
+from trtbuild.store.files import Copied, copy_file, link_file, store_errors
 from trtbuild.store.memo import Memo
 
 READ_ONLY = 0o444
@@ -32,21 +32,26 @@ class CAS:
         except OSError:
             return False
 
-    def adopt(self, file: Path) -> Digest:
+    def adopt(self, file: Path, known: Digest | None = None) -> Digest:
         """Move a finished file into the storage; it must not be written to any more.
 
+        `known` is its digest where the caller has just computed it. A blob that is there already
+        is marked as new, since a garbage collection that runs at once may find nobody using it.
         Raises StoreError, and then the storage is as before.
         """
         with store_errors("cannot store", file):
-            digest = self._memo.digest(file)
+            digest = known or self._memo.digest(file)
             blob = self.path(digest)
             if self.verified(digest):
+                os.utime(blob)
+                self._memo.remember(blob, digest)
                 file.unlink()
                 return digest
             blob.parent.mkdir(parents=True, exist_ok=True)
             with file.open("rb") as opened:
                 os.fsync(opened.fileno())
             file.chmod(READ_ONLY)
+            os.utime(file)  # a stage may have copied it with the time it had elsewhere
             file.replace(blob)
         self._memo.remember(blob, digest)
         return digest
@@ -64,14 +69,27 @@ class CAS:
         self._drop(digest)
         return False
 
-    def materialise(self, digest: Digest, destination: Path) -> bool:
+    def materialise(
+        self,
+        digest: Digest,
+        destination: Path,
+        *,
+        link: bool = False,
+        progress: Copied | None = None,
+    ) -> bool:
         """Put a copy of the blob at `destination`; False where it is missing or damaged.
 
+        With `link` it becomes another name of the blob, which takes no space and is read-only.
         Raises StoreError if the destination cannot be written.
         """
         if not self.verified(digest):
             return False
-        copy_file(self.path(digest), destination)
+        blob = self.path(digest)
+        if link:
+            link_file(blob, destination)
+            self._memo.remember(blob, digest)  # a further name changes a file's stamp
+        else:
+            copy_file(blob, destination, progress)
         self._memo.remember(destination, digest)
         return True
 

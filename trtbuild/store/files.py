@@ -7,14 +7,19 @@ import errno
 import fcntl
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trtbuild.errors import StoreError
 
 FICLONE = 0x40049409
 """ioctl that makes a file share another's extents (linux/fs.h); refused where unsupported."""
+
+COPY_BYTES = 32 << 20
+LARGE_BYTES = 64 << 20
+"""From this size on a copy takes long enough to show how far it is."""
+
+Copied = Callable[[float], None]
 
 
 @contextlib.contextmanager
@@ -55,17 +60,35 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def copy_file(source: Path, destination: Path) -> None:
+def copy_file(source: Path, destination: Path, progress: Copied | None = None) -> None:
     """Copy a file into place by reflink where the file system can, else by bytes.
 
-    The copy is private to the caller: writable, and independent of the source. Raises StoreError.
+    The copy is private to the caller: writable, and independent of the source. `progress` is told
+    the fraction that is done of a large file. Raises StoreError.
     """
+    with _in_place_of(destination) as temporary:
+        if not _reflink(source, temporary):
+            _copy_bytes(source, temporary, progress)
+
+
+def link_file(source: Path, destination: Path) -> None:
+    """Make `destination` another name of a file, which nobody may write to; copy where the file
+    system cannot. Raises StoreError."""
+    try:
+        with _in_place_of(destination) as temporary:
+            os.link(source, temporary)
+    except StoreError:
+        copy_file(source, destination)  # another device, or too many links
+
+
+@contextlib.contextmanager
+def _in_place_of(destination: Path) -> Iterator[Path]:
+    """A name beside `destination` for what takes its place in one step. Raises StoreError."""
     with store_errors("cannot write", destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_beside(destination)
         try:
-            if not _reflink(source, temporary):
-                shutil.copyfile(source, temporary)
+            yield temporary
             temporary.replace(destination)
         finally:
             temporary.unlink(missing_ok=True)
@@ -85,22 +108,51 @@ def _reflink(source: Path, destination: Path) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold an exclusive lock on `path`, which the kernel drops when the process ends.
+def _copy_bytes(source: Path, destination: Path, progress: Copied | None) -> None:
+    """Copy inside the kernel, some MiB at a time, so that memory stays bounded."""
+    with source.open("rb") as reader, destination.open("wb") as writer:
+        size = os.fstat(reader.fileno()).st_size
+        done = 0
+        while count := os.sendfile(writer.fileno(), reader.fileno(), done, COPY_BYTES):
+            done += count
+            if progress is not None and size >= LARGE_BYTES:
+                progress(done / size)
 
-    Yields whether the lock was got; without `wait` it may not be. The file stays, since removing
-    it would let two processes hold locks on two files of one name.
+
+@contextlib.contextmanager
+def file_lock(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
+    """Hold a lock on `path`, which the kernel drops when the process ends.
+
+    Yields whether the lock was got; without `wait` it may not be. Only who holds the exclusive
+    lock of a file may remove it: whoever waited for it then takes the file that has its name now.
     """
     with store_errors("cannot lock", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor, got = _locked(path, wait=wait, shared=shared)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield got
     finally:
         os.close(descriptor)
+
+
+def _locked(path: Path, *, wait: bool, shared: bool) -> tuple[int, bool]:
+    mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        try:
+            fcntl.flock(descriptor, mode)
+        except BlockingIOError:
+            return descriptor, False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if _is_named(descriptor, path):
+            return descriptor, True
+        os.close(descriptor)  # removed by the one that held it before
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

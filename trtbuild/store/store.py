@@ -6,9 +6,11 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from trtbuild.errors import StoreError
 from trtbuild.store.action_cache import ActionCache
 from trtbuild.store.cas import CAS
 from trtbuild.store.files import file_lock, store_errors, write_file
@@ -18,20 +20,48 @@ README = b"""This folder is the cache of trtbuild. It can be deleted at any time
 missing is built again. Do not edit the files in it; they are shared and read-only.
 """
 
+PRIVATE, SHARED = 0o700, 0o2770
+
 
 class Store:
-    """The cache below `root`: blobs, traces, memo, locks, and scratch folders of running stages."""
+    """The cache below `root`: blobs, traces, memo, locks, and scratch folders of running stages.
 
-    def __init__(self, root: Path) -> None:
+    With `shared` the members of the folder's group may use it too; else its owner alone.
+    """
+
+    def __init__(self, root: Path, *, shared: bool = False) -> None:
         self.root = root
+        make_private(root, shared=shared)
         self.memo = Memo(root / "memo.sqlite")
         self.cas = CAS(root / "cas", self.memo)
         self.actions = ActionCache(root)
+        self._run = contextlib.ExitStack()
+        self._running = False
 
     @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold the lock of an action, so that two processes do not run it at once."""
-        with file_lock(self.root / "locks" / key):
+    def lock(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold the lock of an action, so that two processes do not run it at once.
+
+        `waiting` is called first where another holds it.
+        """
+        self._begin_run()
+        path = self.root / "locks" / key
+        if waiting is not None:
+            with file_lock(path, wait=False) as got:
+                if got:
+                    yield
+                    return
+            waiting()
+        with file_lock(path):
+            yield
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep a garbage collection from removing anything meanwhile; held for moments only.
+
+        Blobs are put in and named by a trace, or found by one and restored, inside of it.
+        """
+        with file_lock(self.root / "locks" / "in-use", shared=True):
             yield
 
     @contextlib.contextmanager
@@ -54,12 +84,21 @@ class Store:
                 folder.with_suffix(".lock").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Release the memo."""
+        """Release the memo, and say that this run has ended."""
+        self._run.close()
         self.memo.close()
+
+    def _begin_run(self) -> None:
+        """Show garbage collections that a run has begun: what it uses is kept until it ends."""
+        if not self._running:
+            self._running = True
+            path = self.root / "runs" / f"{os.getpid()}-{secrets.token_hex(4)}"
+            self._run.enter_context(file_lock(path))
+            self._run.callback(path.unlink, missing_ok=True)
 
     def _prepare(self, base: Path) -> None:
         with store_errors("cannot make the cache folder", base):
-            base.mkdir(parents=True, exist_ok=True, mode=0o700)
+            base.mkdir(parents=True, exist_ok=True)
         readme = self.root / "README"
         if not readme.exists():
             write_file(readme, README)
@@ -76,6 +115,30 @@ def _remove_if_abandoned(lock: Path) -> None:
         if got and folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink(missing_ok=True)
+
+
+def make_private(root: Path, *, shared: bool) -> None:
+    """Make the cache folder so that no other user can write there.
+
+    With `shared` its group can, and what is made in it belongs to that group. Raises StoreError
+    for a folder that others can write to.
+    """
+    try:
+        status = os.stat(root)  # noqa: PTH116 - no-op path
+    except OSError:
+        with contextlib.suppress(OSError):  # the first write says what is wrong
+            root.parent.mkdir(parents=True, exist_ok=True)
+            root.mkdir(mode=PRIVATE)
+            if shared:
+                root.chmod(SHARED)
+        return
+    forbidden = stat.S_IWOTH if shared else stat.S_IWOTH | stat.S_IWGRP
+    if stat.S_ISDIR(status.st_mode) and status.st_mode & forbidden:
+        raise StoreError(
+            f"other users can write to the cache (mode {stat.S_IMODE(status.st_mode):o})",
+            where=str(root),
+            hint="chmod go-w it, or set cache_shared if your group is meant to use it",
+        )
 
 
 def default_cache() -> Path:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
 from trtbuild.trt.errors import CONTROL_FLOW, explain
 from trtbuild.trt.flavour import dtype_name
 from trtbuild.trt.header import read_plan_header
+from trtbuild.trt.network_settings import apply_to_network
 from trtbuild.trt.parser import Parsed, parse_onnx
+from trtbuild.trt.plugins import NONE, Plugins, load_plugins, serialize_plugins
 from trtbuild.trt.profile import NetworkInput, Range, add_profile, network_inputs, profile_ranges
 from trtbuild.trt.progress import Report, monitor_for
 from trtbuild.trt.settings import Settings, apply_settings
+from trtbuild.trt.timing_cache import TimingPlan, begin, finish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,12 +39,13 @@ class NetworkOutput:
 class Built:
     """What was built: the network that the engine is made of, and the plan's size in bytes.
 
-    `ranges` holds the inputs that the optimization profile is about; `tensor_types` counts the
-    outputs of layers by dtype.
+    `ranges` holds the inputs that must be built for a range; `profiles` holds the same for each
+    optimization profile; `tensor_types` counts the outputs of layers by dtype.
     """
 
     inputs: tuple[NetworkInput, ...]
     ranges: tuple[Range, ...]
+    profiles: tuple[tuple[Range, ...], ...]
     outputs: tuple[NetworkOutput, ...]
     layers: int
     tensor_types: dict[str, int]
@@ -48,46 +53,84 @@ class Built:
     warnings: tuple[str, ...]
 
 
-def build_engine(
-    log: Log,
-    model: Path,
-    plan: Path,
-    *,
-    inputs: tuple[Input, ...],
-    precision: str,
-    settings: Settings,
-    report: Report,
-) -> Built:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be built: the model, the recipe's inputs and options, and what goes with them.
+
+    `precision` says which dtype the inputs may have been lowered to.
+    """
+
+    model: Path
+    inputs: tuple[Input, ...]
+    precision: str
+    settings: Settings
+    plugins: Plugins = NONE
+    timing: TimingPlan | None = None
+
+
+def build_engine(log: Log, order: Order, plan: Path, report: Report) -> Built:
     """Build the engine of an ONNX file and write it to `plan`, pure and without a header of ours.
 
-    `inputs` are the recipe's; `precision` says which dtype they may have been lowered to.
     `report(text, fraction)` is told of progress. Raises StageError for whatever TensorRT or the
     file system refuses, with every ERROR that TensorRT logged.
     """
     report("parsing the ONNX file", None)
-    parsed = parse_onnx(log, model)
+    load_plugins(log, order.plugins)
+    parsed = parse_onnx(log, order.model, order.settings)
     there = network_inputs(parsed.network)
-    ranges = profile_ranges(inputs, there, precision)
-    config = parsed.builder.create_builder_config()
-    apply_settings(log.flavour, config, settings)
-    if ranges:
-        add_profile(parsed.builder, config, ranges)
+    ranges = profile_ranges(order.inputs, there, order.precision)
+    profiles = _profiles(order, there) or ((ranges,) if ranges else ())
+    config = _config(log, order, parsed)
+    for profile in profiles:
+        add_profile(parsed.builder, config, profile)
+    timings = begin(log, config, order.timing) if order.timing is not None else None
     monitor = monitor_for(log.flavour, report)  # must live as long as the config uses it
     config.progress_monitor = monitor
     engine = parsed.builder.build_serialized_network(parsed.network, config)
     # Some setters only log their refusal, and the engine then is not what was asked for. No
     # model was found of which TensorRT logs an ERROR, but noise, and still builds a good engine.
     if engine is None or log.errors:
-        raise _build_failure(log, model)
+        raise _build_failure(log, order.model)
     _write(engine, plan)
-    return _built(log, parsed, there, ranges, plan)
+    if order.timing is not None and timings is not None:
+        told = finish(config, order.timing, timings)
+        log.hear("INFO", told)
+        report(told, None)
+    return _built(log, parsed, there, profiles, plan)
+
+
+def _config(log: Log, order: Order, parsed: Parsed) -> Any:
+    config = parsed.builder.create_builder_config()
+    apply_settings(log.flavour, config, order.settings)
+    serialize_plugins(config, order.plugins)
+    apply_to_network(log.flavour, parsed.network, config, order.settings)
+    return config
+
+
+def _profiles(order: Order, there: tuple[NetworkInput, ...]) -> tuple[tuple[Range, ...], ...]:
+    """The recipe's own profiles; what one leaves out has the shapes of the inputs."""
+    return tuple(
+        profile_ranges(
+            tuple(_reshaped(item, profile.get(item.name)) for item in order.inputs),
+            there,
+            order.precision,
+        )
+        for profile in order.settings.get("profiles", ())
+    )
+
+
+def _reshaped(item: Input, shapes: Mapping[str, list[int]] | None) -> Input:
+    if shapes is None:
+        return item
+    low, opt, high = (tuple(shapes[name]) for name in ("min", "opt", "max"))
+    return replace(item, min=low, opt=opt, max=high)
 
 
 def _built(
     log: Log,
     parsed: Parsed,
     inputs: tuple[NetworkInput, ...],
-    ranges: tuple[Range, ...],
+    profiles: tuple[tuple[Range, ...], ...],
     plan: Path,
 ) -> Built:
     network = parsed.network
@@ -97,7 +140,8 @@ def _built(
         raise StageError(f"{log.flavour.title} made a plan of {header.kind} {header.version}")
     return Built(
         inputs=inputs,
-        ranges=ranges,
+        ranges=profiles[0] if profiles else (),
+        profiles=profiles,
         outputs=tuple(
             NetworkOutput(tensor.name, dtype_name(tensor.dtype), tuple(tensor.shape))
             for tensor in outputs

@@ -106,6 +106,11 @@ BUILD_CAUSES = (
         "build without version compatibility; TensorRT-RTX has no such engines",
     ),
     _cause(
+        r"dataType \w+ unsupported by tensor's allowed TensorFormats",
+        "a memory layout that is asked for does not go with its tensor's type",
+        "mend build.io_formats: hwc8 and chw16 are for float16, linear is for every type",
+    ),
+    _cause(
         r"Network must have at least one output",
         "the network has no output",
         "the model must have at least one output that is not one of its inputs",

@@ -52,6 +52,11 @@ class Log:
         self.refusal: OSError | None = None  # why the file holds less than was said
 
     @property
+    def native(self) -> Any:
+        """The logger that TensorRT was given, for functions that want it again."""
+        return self._native
+
+    @property
     def errors(self) -> tuple[str, ...]:
         """Every ERROR and INTERNAL_ERROR, in order, each once."""
         return self._texts(_ERRORS)

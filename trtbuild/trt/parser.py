@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
+from trtbuild.recipe.build_table import present
 from trtbuild.trt.errors import OPERATOR_REMEDY, PARSER_CAUSES, explain
+from trtbuild.trt.settings import Settings, check_taken, require
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trtbuild.trt.logger import Log
+
+NOTHING: Settings = {}
 
 _REPEATED = re.compile(r"^ModelImporter\.cpp:\d+: (While parsing node|--- |ERROR: )|^In node -?\d")
 """Log lines that only say again what a parser error says."""
@@ -43,22 +47,33 @@ class Refusal:
     remedy: str
 
 
-def parse_onnx(log: Log, path: Path) -> Parsed:
+def parse_onnx(log: Log, path: Path, settings: Settings = NOTHING) -> Parsed:
     """A strongly typed network from an ONNX file, its external data beside it.
 
-    Raises StageError with every refusal of the parser, by operator and with node names, or with
-    what is wrong with the file.
+    `settings` are the build's, of which the parser's flags are taken. Raises StageError with every
+    refusal of the parser, by operator and with node names, or with what is wrong with the file.
     """
     builder = log.create("Builder")
     # Always so in TensorRT 11 and RTX; in 10 it must be asked for. The flag's integer differs.
     strongly_typed = log.flavour.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     network = builder.create_network(1 << int(strongly_typed))
     parser = log.create("OnnxParser", network)
+    _set_flags(log, parser, settings)
     if not parser.parse_from_file(str(path)):
         raise _refused(log, parser, path)
     if network.num_outputs == 0:
         raise _nothing_in(path)
     return Parsed(builder, network, parser)
+
+
+def _set_flags(log: Log, parser: Any, settings: Settings) -> None:
+    for row, value in present(settings):
+        if row.kind != "parser":
+            continue
+        require(log.flavour, row)
+        flag = getattr(log.flavour.module.OnnxParserFlag, row.member)
+        (parser.set_flag if value else parser.clear_flag)(flag)
+        check_taken(log.flavour, row, value, bool(parser.get_flag(flag)))
 
 
 def _refused(log: Log, parser: Any, path: Path) -> StageError:

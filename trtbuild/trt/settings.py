@@ -1,94 +1,157 @@
-"""The builder's options: for each key of a recipe's `build`, its calls and where it exists."""
+"""Sets the options of a recipe's `build` on a builder config, and reads each one back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
+from trtbuild.recipe.build_options import Option
+from trtbuild.recipe.build_table import present
 
 if TYPE_CHECKING:
     from trtbuild.trt.flavour import Flavour
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The options of a build; None leaves TensorRT's own default."""
-
-    workspace: int | None = None  # bytes
-    optimization_level: int | None = None  # 0 to 5
-    compute_capabilities: tuple[str, ...] = ()  # "75", "86", ... or "current"; () is portable
-    tf32: bool = True
+Settings = Mapping[str, Any]
+"""The options of a build as an action holds them: the keys of `trtbuild.recipe.build_table`, in
+their groups. What is not there stays as TensorRT has it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One option: how it is set, and how it is read back, since TensorRT's setters only log."""
+class _Way:
+    """How a kind of option is set, and how it is read back, since TensorRT's setters only log."""
 
-    key: str  # of the recipe's `build`, and the field of Settings
-    needs: str  # the member of the module without which the option does not exist
-    absent: str  # what to say then
-    write: Callable[[Flavour, Any, Any], None]  # flavour, builder config, value
-    read: Callable[[Flavour, Any], Any]
+    write: Callable[[Flavour, Any, Option, Any], None]  # flavour, builder config, row, value
+    read: Callable[[Flavour, Any, Option], Any]
 
 
 def apply_settings(flavour: Flavour, config: Any, settings: Settings) -> None:
-    """Set every option on a builder config and read it back.
+    """Set every option that is one of the builder config and read it back.
 
     Raises StageError where this TensorRT has no such option or did not take the value.
     """
-    for setting in SETTINGS:
-        value = getattr(settings, setting.key)
-        if value is None or value == ():
+    for row, value in present(settings):
+        way = _OWN.get(row.key) or _WAYS.get(row.kind)
+        if way is None or value == []:
             continue
-        if not flavour.has(setting.needs):
-            raise StageError(
-                f"{flavour.title} has no such option",
-                where=f"build.{setting.key}",
-                hint=setting.absent,
-            )
-        setting.write(flavour, config, value)
-        taken = setting.read(flavour, config)
-        if taken != value:
-            raise StageError(
-                f"{flavour.title} does not take {_written(value)}: it is {_written(taken)} instead",
-                where=f"build.{setting.key}",
-            )
+        require(flavour, row)
+        way.write(flavour, config, row, value)
+        check_taken(flavour, row, value, way.read(flavour, config, row))
+
+
+def require(flavour: Flavour, row: Option) -> None:
+    """Raises StageError where this TensorRT lacks a member that an option needs."""
+    if not all(map(flavour.has, row.needs)):
+        raise StageError(
+            f"{flavour.title} has no such option",
+            where=f"build.{row.key}",
+            hint=f"{row.where.instead}; it is in {row.where.text}",
+        )
+
+
+def check_taken(flavour: Flavour, row: Option, value: Any, taken: Any) -> None:
+    """Raises StageError where what was read back is not what was set."""
+    if taken != value:
+        raise StageError(
+            f"{flavour.title} does not take {_written(value)}: it is {_written(taken)} instead",
+            where=f"build.{row.key}",
+        )
 
 
 def _written(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _set_workspace(flavour: Flavour, config: Any, value: int) -> None:
-    config.set_memory_pool_limit(flavour.module.MemoryPoolType.WORKSPACE, value)
-
-
-def _workspace(flavour: Flavour, config: Any) -> int:
-    return int(config.get_memory_pool_limit(flavour.module.MemoryPoolType.WORKSPACE))
-
-
-def _set_level(_: Flavour, config: Any, value: int) -> None:
-    config.builder_optimization_level = value
-
-
-def _level(_: Flavour, config: Any) -> int:
-    return int(config.builder_optimization_level)
-
-
-def _set_tf32(flavour: Flavour, config: Any, value: bool) -> None:
-    flag = flavour.module.BuilderFlag.TF32
+def _set_flag(flavour: Flavour, config: Any, row: Option, value: bool) -> None:
+    flag = getattr(flavour.module.BuilderFlag, row.member)
     (config.set_flag if value else config.clear_flag)(flag)
 
 
-def _tf32(flavour: Flavour, config: Any) -> bool:
-    return bool(config.get_flag(flavour.module.BuilderFlag.TF32))
+def _flag(flavour: Flavour, config: Any, row: Option) -> bool:
+    return bool(config.get_flag(getattr(flavour.module.BuilderFlag, row.member)))
 
 
-def _set_capabilities(flavour: Flavour, config: Any, value: tuple[str, ...]) -> None:
+def _set_unflag(flavour: Flavour, config: Any, row: Option, value: bool) -> None:
+    _set_flag(flavour, config, row, not value)
+
+
+def _unflag(flavour: Flavour, config: Any, row: Option) -> bool:
+    return not _flag(flavour, config, row)
+
+
+def _set_flags(flavour: Flavour, config: Any, row: Option, value: str) -> None:
+    member = row.values[value].member
+    if member:
+        config.set_flag(getattr(flavour.module.BuilderFlag, member))
+
+
+def _flags(flavour: Flavour, config: Any, row: Option) -> str:
+    known = flavour.module.BuilderFlag
+    found = [
+        name
+        for name, value in row.values.items()
+        if hasattr(known, value.member) and config.get_flag(getattr(known, value.member))
+    ]
+    return found[-1] if found else "none"
+
+
+def _set_pool(flavour: Flavour, config: Any, row: Option, value: int) -> None:
+    config.set_memory_pool_limit(getattr(flavour.module.MemoryPoolType, row.member), value)
+
+
+def _pool(flavour: Flavour, config: Any, row: Option) -> int:
+    pool = getattr(flavour.module.MemoryPoolType, row.member)
+    return int(config.get_memory_pool_limit(pool))
+
+
+def _set_attribute(_: Flavour, config: Any, row: Option, value: Any) -> None:
+    setattr(config, row.member, value)
+
+
+def _attribute(_: Flavour, config: Any, row: Option) -> Any:
+    return getattr(config, row.member)
+
+
+def _set_choice(flavour: Flavour, config: Any, row: Option, value: str) -> None:
+    known = getattr(flavour.module, row.enum)
+    member = row.values[value].member
+    if not hasattr(known, member):
+        raise StageError(
+            f"{flavour.title} does not know '{value}'",
+            where=f"build.{row.key}",
+            hint=f"it is in {row.values[value].where.text}",
+        )
+    setattr(config, row.member, getattr(known, member))
+
+
+def _choice(_: Flavour, config: Any, row: Option) -> str:
+    return str(getattr(config, row.member).name).lower()
+
+
+def _set_tactic(flavour: Flavour, config: Any, row: Option, value: bool) -> None:
+    # The integers behind the names differ between versions.
+    bit = 1 << int(getattr(flavour.module.TacticSource, row.member))
+    sources = int(config.get_tactic_sources())
+    config.set_tactic_sources(sources | bit if value else sources & ~bit)
+
+
+def _tactic(flavour: Flavour, config: Any, row: Option) -> bool:
+    bit = 1 << int(getattr(flavour.module.TacticSource, row.member))
+    return bool(int(config.get_tactic_sources()) & bit)
+
+
+def _set_preview(flavour: Flavour, config: Any, row: Option, value: bool) -> None:
+    config.set_preview_feature(getattr(flavour.module.PreviewFeature, row.member), value)
+
+
+def _preview(flavour: Flavour, config: Any, row: Option) -> bool:
+    return bool(config.get_preview_feature(getattr(flavour.module.PreviewFeature, row.member)))
+
+
+def _set_capabilities(flavour: Flavour, config: Any, row: Option, value: list[str]) -> None:
     known = flavour.module.ComputeCapability
-    where = "build.compute_capabilities"
+    where = f"build.{row.key}"
     if "current" in value and len(value) > 1:
         raise StageError(
             "'current' cannot stand beside other compute capabilities",
@@ -108,10 +171,10 @@ def _set_capabilities(flavour: Flavour, config: Any, value: tuple[str, ...]) -> 
         config.set_compute_capability(getattr(known, _member(name)), index)
 
 
-def _capabilities(_: Flavour, config: Any) -> tuple[str, ...]:
+def _capabilities(_: Flavour, config: Any, __: Option) -> list[str]:
     indices = range(config.num_compute_capabilities)
     names = (config.get_compute_capability(index).name for index in indices)
-    return tuple(name.lower().removeprefix("sm") for name in names)
+    return [name.lower().removeprefix("sm") for name in names]
 
 
 def _member(name: str) -> str:
@@ -119,19 +182,30 @@ def _member(name: str) -> str:
     return "CURRENT" if name == "current" else f"SM{name}"
 
 
-SETTINGS = (
-    Setting("workspace", "MemoryPoolType.WORKSPACE", "", _set_workspace, _workspace),
-    Setting(
-        "optimization_level", "IBuilderConfig.builder_optimization_level", "", _set_level, _level
-    ),
-    Setting(
-        "compute_capabilities",
-        "ComputeCapability",
-        "TensorRT builds for the GPU that it runs on: leave the key out, or use the backend "
-        "tensorrt_rtx",
-        _set_capabilities,
-        _capabilities,
-    ),
-    Setting("tf32", "BuilderFlag.TF32", "", _set_tf32, _tf32),
-)
-"""In the order in which they are set."""
+def _set_dla_core(flavour: Flavour, config: Any, _: Option, value: int) -> None:
+    config.default_device_type = flavour.module.DeviceType.DLA
+    config.DLA_core = value
+
+
+def _dla_core(flavour: Flavour, config: Any, _: Option) -> int:
+    on_dla = config.default_device_type == flavour.module.DeviceType.DLA
+    return int(config.DLA_core) if on_dla else -1
+
+
+_WAYS: dict[str, _Way] = {
+    "flag": _Way(_set_flag, _flag),
+    "unflag": _Way(_set_unflag, _unflag),
+    "flags": _Way(_set_flags, _flags),
+    "pool": _Way(_set_pool, _pool),
+    "attribute": _Way(_set_attribute, _attribute),
+    "choice": _Way(_set_choice, _choice),
+    "tactic": _Way(_set_tactic, _tactic),
+    "preview": _Way(_set_preview, _preview),
+}
+"""By the kind of an option. The kinds `parser` and `own` are set where their object is."""
+
+_OWN: dict[str, _Way] = {
+    "compute_capabilities": _Way(_set_capabilities, _capabilities),
+    "dla.core": _Way(_set_dla_core, _dla_core),
+}
+"""By key, for options of the builder config that are like no other."""

@@ -36,16 +36,16 @@ def _top1(name: str, metric: Options, cases: Sequence[Case]) -> float:
         _require(output, case.outputs, f"metric '{name}'", "output")
         if labels not in case.extras:
             continue
-        guess = case.outputs[output].argmax(axis=-1).reshape(-1)
-        truth = case.extras[labels].reshape(-1)
-        if case.outputs[output].shape[-1] < 2 or guess.size != truth.size:
+        scores, truth = case.outputs[output], case.extras[labels].reshape(-1)
+        rows = math.prod(scores.shape[:-1])
+        if not scores.ndim or scores.shape[-1] < 2 or rows != truth.size:
             raise StageError(
-                f"output '{output}' of shape {list(case.outputs[output].shape)} does not fit "
+                f"output '{output}' of shape {list(scores.shape)} does not fit "
                 f"labels '{labels}' of shape {list(case.extras[labels].shape)}",
                 where=f"metric '{name}'",
                 hint="top1 takes scores of shape [..., classes] and one label for each row",
             )
-        right += int(np.count_nonzero(guess == truth))
+        right += int(np.count_nonzero(scores.argmax(axis=-1).reshape(-1) == truth))
         total += truth.size
     if not total:
         known = {extra for case in cases for extra in case.extras}

@@ -63,8 +63,8 @@ def is_consistent(graph: gs.Graph) -> bool:
 def check(graph: gs.Graph, *, consistent: bool) -> None:
     """Raise StageError where onnx.checker refuses the graph.
 
-    With `consistent` also where types and shapes of nodes do not fit together; what the graph declares
-    of its tensors is brought up to date first.
+    With `consistent` also where types and shapes of nodes do not fit together; what the graph
+    declares of its tensors is brought up to date first.
     """
     if consistent:
         _renew(graph)
@@ -76,7 +76,9 @@ def check(graph: gs.Graph, *, consistent: bool) -> None:
     except onnx.checker.ValidationError as error:
         raise _refused("onnx.checker refuses the graph that this step leaves", error) from error
     except onnx.shape_inference.InferenceError as error:
-        raise _refused("types or shapes in the graph that this step leaves do not fit", error) from error
+        raise _refused(
+            "types or shapes in the graph that this step leaves do not fit", error
+        ) from error
 
 
 def complete(graph: gs.Graph, tensors: Sequence[gs.Tensor]) -> None:

@@ -1,0 +1,132 @@
+"""Baselines where there is no GPU: ONNX Runtime on the CPU, and what cannot be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+from trtbuild.benchmark.baselines import Source, make_baseline, measure_baselines, speedup
+from trtbuild.benchmark.interleave import Rounds, Subject, Timed
+from trtbuild.benchmark.onnx_subject import OnnxSubject
+from trtbuild.benchmark.settings import Settings
+from trtbuild.errors import StageError
+
+QUICK = Settings(rounds=3, round_ms=2)
+MODEL = """<ir_version: 9, opset_import: ["": 20]>
+agraph (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }"""
+VALUES = {"x": np.ones((2, 4), np.float32)}
+
+
+class Constant:
+    """A subject whose queries take a known time."""
+
+    name = "engine"
+    version = "1"
+
+    def __init__(self, ms: float) -> None:
+        self._ms = ms
+
+    def run(self, queries: int) -> Timed:
+        return Timed(np.full(queries, self._ms), np.full(queries, self._ms))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    onnx.save(parser.parse_model(MODEL), str(path))
+    return path
+
+
+def source(**changes: Any) -> Source:
+    given: dict[str, Any] = {"options": None, "files": {}, "folder": Path(), "onnx": None}
+    return Source(**(given | changes))
+
+
+def test_onnxruntime_runs_on_the_cpu_and_has_no_gpu_times(model: Path) -> None:
+    subject = OnnxSubject(model, VALUES, provider="cpu", threads=1)
+    timed = subject.run(5)
+    assert subject.name == "ONNX Runtime CPU"
+    assert len(timed.wall) == 5
+    assert (timed.wall > 0).all()
+    assert len(timed.gpu) == 0
+
+
+def test_an_engines_narrower_inputs_are_widened_for_the_source_model(model: Path) -> None:
+    narrow = {"x": VALUES["x"].astype(np.float16)}
+    assert len(OnnxSubject(model, narrow, provider="cpu", threads=1).run(1).wall) == 1
+
+
+def test_cuda_is_refused_where_onnxruntime_has_none(model: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(StageError, match="has no CUDA"):
+        OnnxSubject(model, VALUES, provider="cuda", threads=None)
+
+
+def test_baselines_are_measured_in_turn_and_compared_by_the_hosts_clock(model: Path) -> None:
+    def make(spec: Any) -> Subject:
+        return make_baseline(spec, source(onnx=model), VALUES)
+
+    specs: list[Any] = [{"kind": "onnxruntime", "provider": "cpu", "threads": 1}]
+    found: Any = measure_baselines(Constant(1000.0), specs, make, QUICK, pytest.fail)
+    (other,) = found["others"]
+    assert found["engine"]["gpu_ms"]["median"] == 1000.0
+    assert other["gpu_ms"] is None
+    assert other["speedup"]["gpu"] is None
+    assert 0 < other["speedup"]["wall"]["high"] < 0.1  # microseconds against a second
+
+
+def test_a_baseline_that_cannot_be_run_is_told_and_left_out() -> None:
+    warned: list[str] = []
+
+    def make(spec: Any) -> Subject:
+        return make_baseline(spec, source(options={"kind": "onnx"}), VALUES)
+
+    specs: list[Any] = [{"kind": "onnxruntime"}, {"kind": "torch"}]
+    found: Any = measure_baselines(Constant(1.0), specs, make, QUICK, warned.append)
+    assert found["others"] == []
+    assert [each["reason"] for each in found["missing"]] == [
+        "there is no ONNX model to run",
+        "the recipe's model is no PyTorch model",
+    ]
+    assert warned[0] == "the baseline onnxruntime is left out: there is no ONNX model to run"
+
+
+def test_an_error_of_the_other_runtime_is_told_by_its_first_line() -> None:
+    def make(_spec: Any) -> Subject:
+        raise RuntimeError("no kernel image\nand a page of details")
+
+    found: Any = measure_baselines(
+        Constant(1.0), [{"kind": "torch"}], make, QUICK, lambda _text: None
+    )
+    assert found["missing"] == [{"kind": "torch", "reason": "RuntimeError: no kernel image"}]
+
+
+def test_pytorch_without_cuda_says_which_build_it_is(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this torch has CUDA")
+    (tmp_path / "net.py").write_text("import torch\n\ndef net():\n    return torch.nn.ReLU()\n")
+    options: Any = {"kind": "torch", "factory": "net.py:net", "kwargs": {}}
+    with pytest.raises(StageError, match=r"this PyTorch \(.*\) has no CUDA device"):
+        make_baseline({"kind": "torch"}, source(options=options, folder=tmp_path), VALUES)
+
+
+def test_a_speedup_is_how_many_times_as_long_the_other_takes() -> None:
+    engine, other = Rounds("engine"), Rounds("other")
+    for _ in range(5):
+        engine.wall.append(np.array([1.0, 1.0]))
+        other.wall.append(np.array([3.0, 3.0]))
+        engine.gpu.append(np.array([0.5]))
+        other.gpu.append(np.empty(0))
+    found: Any = speedup(engine, other)
+    assert found["wall"] == {"estimate": 3.0, "low": 3.0, "high": 3.0}
+    assert found["gpu"] is None

@@ -1,0 +1,353 @@
+"""The verify stage: it names the first step that is off, and proves the precision obtained."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from tests.model.nets import WEIGHT, in_float16, mlp, save
+from tests.stages.running import (
+    Recorder,
+    X,
+    context,
+    document_of,
+    run_reference,
+    run_verify,
+    verify_context,
+)
+from trtbuild.cuda.probe import probe
+from trtbuild.errors import StageError
+from trtbuild.model.cases import CaseReader
+from trtbuild.stages import verify
+
+BACKEND = os.environ.get("TRTBUILD_TEST_BACKEND", "tensorrt_rtx")
+
+ROLES = ("exported", "rewritten", "quantized")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the reference of the small network on labelled data."""
+    values = np.random.default_rng(2).standard_normal((6, 4)).astype(np.float32)
+    label = np.maximum(values @ WEIGHT, 0).argmax(1)
+    label[0] = (label[0] + 1) % 3  # one of six is wrong
+    np.savez(tmp_path / "data.npz", x=values, label=label)
+    path = save(mlp(), tmp_path / "source.onnx")
+    inputs = {"onnx": path, "exported": path, "dataset": tmp_path / "data.npz"}
+    run_reference(tmp_path, inputs, dataset={"kind": "npz"})
+    search = list(sys.path)
+    yield tmp_path
+    sys.path[:] = search
+    sys.modules.pop("metrics", None)
+
+
+def saved(folder: Path, *models: onnx.ModelProto) -> dict[str, Path]:
+    """Models as files, by the roles of the steps in order."""
+    return {
+        role: save(model, folder / f"{role}.onnx")
+        for role, model in zip(ROLES, models, strict=False)
+    }
+
+
+def failed(
+    folder: Path, files: Mapping[str, Path], **changed: Any
+) -> tuple[StageError, dict[str, Any], list[str]]:
+    """The error, the document and the warnings of a variant that does not pass."""
+    made = verify_context(folder, files, **changed)
+    with pytest.raises(StageError) as error:
+        verify.run(made)
+    assert isinstance(made.reporter, Recorder)
+    return error.value, document_of(made), made.reporter.warnings
+
+
+def off_by(factor: float) -> onnx.ModelProto:
+    return mlp(WEIGHT * np.float32(factor))
+
+
+def test_a_variant_that_computes_the_same_passes(folder: Path) -> None:
+    document = run_verify(folder, saved(folder, mlp(), mlp()))
+    assert document["passed"]
+    assert document["failures"] == []
+    assert document["engine"] == "not run: no CUDA device"
+    assert [(s["step"], s["passed"], s["cases"]) for s in document["steps"]] == [
+        ("export", True, 6),
+        ("surgery", True, 6),
+    ]
+    output = document["steps"][1]["outputs"][0]
+    assert output["name"] == "logits"
+    assert output["metrics"]["snr_db"] is None  # infinite: they are equal
+    assert output["metrics"]["cosine"] == pytest.approx(1)
+    assert output["previous"]["max_abs"] == 0
+    assert document["steps"][0]["outputs"][0]["previous"] is None
+
+
+@pytest.mark.parametrize(("wrong", "step"), [(0, "export"), (1, "surgery"), (2, "quantize")])
+def test_the_first_step_that_is_off_is_named(folder: Path, wrong: int, step: str) -> None:
+    models = [off_by(1.5 if place >= wrong else 1) for place in range(3)]
+    error, document, _ = failed(folder, saved(folder, *models))
+    assert error.what.startswith(f"fp32 does not pass: {step}: output 'logits' has snr_db = ")
+    assert "(at least 37), at case " in error.what
+    assert error.hint
+    assert not document["passed"]
+    assert [s["passed"] for s in document["steps"]] == [place < wrong for place in range(3)]
+    assert document["failures"][0].startswith(f"{step}: output 'logits'")
+
+
+def test_the_recipes_tolerance_is_what_counts(folder: Path) -> None:
+    models = saved(folder, off_by(1.5))
+    assert run_verify(folder, models, tolerance={"top1_agreement": 1.0})["passed"]
+    error, document, _ = failed(folder, models, tolerance={"max_abs": 0.01, "cosine": 0.9})
+    assert "output 'logits' has max_abs = " in error.what
+    worst = document["steps"][0]["outputs"][0]["worst_case"]
+    assert f"at case {worst['index']} ({worst['kind']})" in error.what
+
+
+def test_each_precision_has_limits_of_its_own(folder: Path) -> None:
+    models = saved(folder, mlp(), mlp(), in_float16(WEIGHT + np.float32(0.02)))
+    assert run_verify(folder, models, precision="fp16")["passed"]
+    error, _, _ = failed(folder, models)
+    assert error.what.startswith("fp32 does not pass: quantize: ")
+
+
+def test_nan_fails_whatever_the_tolerance(folder: Path) -> None:
+    weight = WEIGHT.copy()
+    weight[:, 1] = np.nan
+    error, document, _ = failed(folder, saved(folder, mlp(), mlp(weight)), tolerance={"max_abs": 9})
+    assert (
+        "surgery: output 'logits' is NaN in 1 of 3 values where the reference is not" in error.what
+    )
+    assert document["steps"][1]["outputs"][0]["problem"].startswith("is NaN")
+
+
+def test_a_graph_that_does_not_run_at_a_shape_is_off_there(folder: Path) -> None:
+    model = mlp()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    error, document, _ = failed(folder, saved(folder, mlp(), model))
+    assert "does not run on x [2, 4]" in error.what
+    assert error.where.endswith("rewritten.onnx")
+    assert not document["passed"]
+    assert [step["step"] for step in document["steps"]] == ["export"]
+
+
+def test_outputs_that_surgery_made_are_compared_from_then_on(folder: Path) -> None:
+    renamed = mlp(output="scores")
+    made = verify_context(folder, saved(folder, mlp(), renamed, renamed))
+    verify.run(made)
+    steps = document_of(made)["steps"]
+    assert steps[1]["not_comparable"] == ["scores"]
+    assert steps[1]["missing"] == ["logits"]
+    assert steps[1]["outputs"] == []
+    assert steps[2]["outputs"][0]["against"] == "surgery"
+    assert isinstance(made.reporter, Recorder)
+    assert "has no output 'scores'" in made.reporter.warnings[0]
+    wrong = mlp(WEIGHT + 1, output="scores")
+    error, _, _ = failed(folder, saved(folder, mlp(), renamed, wrong))
+    assert error.what.startswith("fp32 does not pass: quantize: output 'scores'")
+
+
+def test_an_input_that_surgery_made_is_taken_from_the_dataset(folder: Path) -> None:
+    model = mlp()
+    model.graph.input[0].name = model.graph.node[0].input[0] = "label2"
+    error, _, _ = failed(folder, saved(folder, mlp(), model))
+    assert error.what == (
+        "surgery cannot be compared: its graph takes 'label2' (did you mean 'label'?), "
+        "for which the dataset has no values"
+    )
+
+
+def test_an_extra_of_the_dataset_feeds_an_input_that_surgery_made(folder: Path) -> None:
+    node = helper.make_node("Cast", ["label"], ["y"], "cast", to=onnx.TensorProto.FLOAT)
+    graph = helper.make_graph(
+        [node],
+        "inner",
+        [helper.make_tensor_value_info("label", onnx.TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n"])],
+    )
+    inner = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    document = run_verify(folder, saved(folder, mlp(), inner, inner))
+    assert [step["cases"] for step in document["steps"]] == [6, 3, 3]
+
+
+def test_a_graph_with_plugins_is_left_to_the_gpu_and_said(folder: Path) -> None:
+    model = mlp()
+    model.opset_import.append(helper.make_opsetid("plugins", 1))
+    model.graph.node[1].domain = "plugins"
+    made = verify_context(folder, saved(folder, mlp(), model))
+    verify.run(made)
+    step = document_of(made)["steps"][1]
+    assert step["passed"] is None
+    assert step["note"].startswith("not run: onnxruntime cannot load the model")
+    assert isinstance(made.reporter, Recorder)
+    assert "surgery is not compared on this machine" in made.reporter.warnings[0]
+
+
+def test_an_fp16_variant_without_fp16_fails_and_the_share_is_named(folder: Path) -> None:
+    error, document, _ = failed(folder, saved(folder, mlp(), mlp(), mlp()), precision="fp16")
+    assert error.what == (
+        "fp16 does not pass: no node of the graph computes in fp16: 2 of 2 in fp32"
+    )
+    assert document["precision_obtained"] == {"graph": {"fp32": 2}}
+    assert all(step["passed"] for step in document["steps"])
+
+
+def test_what_the_engine_is_made_of_is_reported(folder: Path) -> None:
+    info = folder / "build.json"
+    info.write_text(json.dumps({"inputs": [], "tensor_types": {"float16": 3}}))
+    models = {**saved(folder, mlp(), mlp(), in_float16()), "info": info}
+    document = run_verify(folder, models, precision="fp16")
+    assert document["precision_obtained"] == {"graph": {"fp16": 2}, "engine": {"float16": 3}}
+
+
+TOP1 = {"kind": "top1", "output": "logits", "labels": "label", "min": 0.8}
+
+
+def test_accuracy_is_that_of_the_last_step_beside_the_sources(folder: Path) -> None:
+    turned = mlp(WEIGHT[:, [1, 2, 0]])
+    models = saved(folder, mlp(), turned)
+    error, document, _ = failed(
+        folder, models, tolerance={"max_abs": 100}, metrics={"accuracy": TOP1}
+    )
+    score = document["metrics"]["accuracy"]
+    assert score["source"] == pytest.approx(5 / 6)
+    assert score["value"] < 0.5
+    assert (score["step"], score["min"], score["passed"]) == ("surgery", 0.8, False)
+    assert error.what == (
+        f"fp32 does not pass: surgery: metric 'accuracy' is {score['value']:.6g}, below 0.8 "
+        "(the source model has 0.833333)"
+    )
+
+
+def test_a_metric_without_a_limit_is_reported(folder: Path) -> None:
+    document = run_verify(folder, saved(folder, mlp()), metrics={"accuracy": {**TOP1, "min": None}})
+    assert document["metrics"]["accuracy"] == {
+        "value": pytest.approx(5 / 6),
+        "source": pytest.approx(5 / 6),
+        "min": None,
+        "max": None,
+        "passed": True,
+        "step": "export",
+    }
+
+
+def hook(folder: Path, body: str, **options: Any) -> dict[str, Any]:
+    (folder / "metrics.py").write_text(f"def f(cases, **options):\n{body}")
+    return {"mine": {"hook": "metrics.py:f", "options": options, "min": None}}
+
+
+def test_a_hook_gets_the_cases_of_the_data(folder: Path) -> None:
+    body = (
+        "    assert len(cases) == 3 and cases[-1].extras['label'].shape == (2,)\n"
+        "    rows = sum(len(case.inputs['x']) for case in cases)\n"
+        "    return {'rows': rows, 'scale': options['scale'] * cases[0].outputs['logits'].size}\n"
+    )
+    document = run_verify(folder, saved(folder, mlp()), metrics=hook(folder, body, scale=2))
+    assert {name: score["value"] for name, score in document["metrics"].items()} == {
+        "mine.rows": 6,
+        "mine.scale": 12,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("    return 1 / 0\n", "metrics.py:f raised ZeroDivisionError: division by zero"),
+        (
+            "    return None\n",
+            "metrics.py:f returned a NoneType, not a number or a dict of numbers",
+        ),
+        ("    return float('nan')\n", "metrics.py:f returned nan"),
+    ],
+)
+def test_a_hook_that_is_wrong_is_told(folder: Path, body: str, what: str) -> None:
+    error, document, _ = failed(folder, saved(folder, mlp()), metrics=hook(folder, body))
+    assert error.what == what
+    assert what in document["failures"][0]
+
+
+@pytest.mark.parametrize(
+    ("metric", "what"),
+    [
+        ({**TOP1, "output": "logit"}, "there is no output 'logit' (did you mean 'logits'?)"),
+        (
+            {**TOP1, "labels": "labels"},
+            "the dataset has no labels 'labels' (did you mean 'label'?)",
+        ),
+    ],
+)
+def test_a_metric_over_what_is_not_there_is_told(
+    folder: Path, metric: dict[str, Any], what: str
+) -> None:
+    error, _, _ = failed(folder, saved(folder, mlp()), metrics={"accuracy": metric})
+    assert error.what == what
+    assert error.where == "metric 'accuracy'"
+
+
+def test_labels_that_do_not_fit_the_scores_are_told(folder: Path) -> None:
+    graph = mlp().graph
+    graph.node.append(helper.make_node("ReduceMax", ["product"], ["one"], keepdims=0))
+    graph.output.append(helper.make_tensor_value_info("one", onnx.TensorProto.FLOAT, []))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    error, _, _ = failed(
+        folder, saved(folder, model), metrics={"accuracy": {**TOP1, "output": "one"}}
+    )
+    assert error.what == "output 'one' of shape [] does not fit labels 'label' of shape [2]"
+
+
+def test_bfloat16_outputs_are_compared(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"], "add")],
+        "double",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.BFLOAT16, ["n", 4])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.BFLOAT16, ["n", 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path = save(model, tmp_path / "model.onnx")
+    x = {"name": "x", "dtype": "bfloat16", "min": [1, 4], "opt": [2, 4], "max": [3, 4]}
+    made = run_reference(tmp_path, {"onnx": path, "exported": path}, inputs=[x])
+    case = CaseReader(made.outputs / "reference.json")[0]
+    assert case.outputs["y"].dtype == ml_dtypes.bfloat16
+    document = run_verify(tmp_path, {"exported": path, "rewritten": path}, inputs=[x])
+    assert document["steps"][1]["outputs"][0]["metrics"]["max_abs"] == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not probe().devices, reason=probe().reason)
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_the_engine_is_the_last_step_on_a_machine_with_a_gpu(folder: Path, factor: float) -> None:
+    from trtbuild.stages import build
+
+    models = saved(folder, mlp(), mlp())
+    built = folder / "built.onnx"
+    save(off_by(factor), built)
+    options = {
+        "backend": BACKEND,
+        "precision": "fp32",
+        "inputs": [X],
+        "workspace": None,
+        "optimization_level": None,
+        "compute_capabilities": [],
+        "tf32": False,
+    }
+    made = context(folder, "build", options, {"model": built})
+    build.run(made)
+    models["engine"], models["info"] = made.outputs / "engine.plan", made.outputs / "build.json"
+    changed = {"gpu": True, "backend": BACKEND, "metrics": {"accuracy": TOP1}}
+    if factor == 1:
+        document = run_verify(folder, models, **changed)
+    else:
+        error, document, _ = failed(folder, models, **changed)
+        assert error.what.startswith("fp32 does not pass: engine: output 'logits' has snr_db = ")
+    assert document["engine"] == "compared"
+    assert [step["step"] for step in document["steps"]] == ["export", "surgery", "engine"]
+    assert document["steps"][2]["outputs"][0]["previous"]["max_abs"] >= 0
+    assert document["metrics"]["accuracy"]["step"] == "engine"

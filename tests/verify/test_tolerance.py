@@ -1,0 +1,48 @@
+"""Limits: the recipe's, or a precision's own where none of those applies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trtbuild.model.compare import Tally, compare
+from trtbuild.verify.tolerance import DEFAULTS, judge
+
+
+def tally(result: np.ndarray, reference: np.ndarray) -> Tally:
+    made = Tally()
+    made.add(compare(result, reference), 0, shares=True)
+    return made
+
+
+def test_the_defaults_of_cosine_and_ratio_mean_the_same_error() -> None:
+    for limits in DEFAULTS.values():
+        ratio = -10 * np.log10(1 / limits["cosine"] ** 2 - 1)
+        assert abs(ratio - limits["snr_db"]) < 0.1
+
+
+def test_the_limits_given_replace_the_defaults() -> None:
+    off = tally(np.array([1.0, 2.5]), np.array([1.0, 2.0]))
+    assert judge("y", off, {"max_abs": 0.5}, "fp32") == ()
+    (breach,) = judge("y", off, {"max_abs": 0.4}, "fp32")
+    assert breach.text == "has max_abs = 0.5 (at most 0.4)"
+    (breach,) = judge("y", off, {}, "fp32")
+    assert breach.text == "has cosine = 0.996546 (at least 0.9999)"
+
+
+def test_an_output_that_no_given_limit_applies_to_is_judged_by_the_defaults() -> None:
+    number = tally(np.array(3.0), np.array(2.0))  # has no rows to agree on
+    (breach,) = judge("y", number, {"top1_agreement": 0.5}, "fp32")
+    assert breach.metric == "snr_db"
+    index = tally(np.array([1, 2, 3, 5]), np.array([1, 2, 3, 4]))
+    (breach,) = judge("y", index, {"cosine": 0.5}, "fp16")
+    assert breach.text == "has equal = 0.75 (at least 0.99)"
+
+
+def test_an_empty_output_breaks_nothing() -> None:
+    assert judge("y", tally(np.zeros((0, 3)), np.zeros((0, 3))), {}, "fp32") == ()
+
+
+def test_a_difference_that_no_limit_allows_is_the_worst() -> None:
+    nan = judge("y", tally(np.array([np.nan]), np.array([1.0])), {"max_abs": 9}, "fp32")[0]
+    far = judge("y", tally(np.array([-9e9]), np.array([1.0])), {}, "fp32")[0]
+    assert nan.severity > far.severity

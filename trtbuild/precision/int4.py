@@ -1,0 +1,171 @@
+"""Quantizes the weights of linear layers to int4 by blocks, on top of fp32, fp16 or bf16.
+
+The searches are made here, since ModelOpt's keeps every activation of the data in memory, writes a
+blocked DequantizeLinear that no runtime takes for Gemm, and leaves the rest of the graph float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from trtbuild.errors import StageError
+from trtbuild.model.inputs import Array, Arrays
+from trtbuild.precision import blocks
+from trtbuild.precision.choice import LeftOut
+from trtbuild.precision.graph import attributes
+from trtbuild.precision.moments import Moments, measure_moments
+from trtbuild.precision.names import select_nodes
+
+OPSET = 21
+"""The first opset whose DequantizeLinear takes int4 and blocks."""
+
+BLOCKS = (16, 32, 64, 128)
+"""The block sizes that TensorRT-RTX 1.7.1.116 builds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the recipe says of int4: the method, the block size along the input channels, and the
+    nodes to leave out (names, patterns, operator types).
+    """
+
+    method: blocks.Method = "awq_clip"
+    block: int = 128
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A linear layer: its node, the activation it reads, and its weight, K by N."""
+
+    node: str
+    activation: str
+    weight: str
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The layers to quantize with their codes, and what their activation is divided by."""
+
+    codes: Mapping[str, blocks.Blocks]  # by node
+    smoothing: Mapping[str, Array]  # by activation
+    layers: tuple[Layer, ...]
+
+
+def split_gemms(model: onnx.ModelProto) -> None:
+    """Write every Gemm that is a linear layer as MatMul and Add, in place; the weight as K by N.
+
+    The MatMul keeps the node's name. A blocked int4 weight of a Gemm with transB has its blocks
+    along the wrong axis.
+    """
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        model.graph.node.extend(_split(node, stored, model.graph))
+
+
+def find_layers(
+    model: onnx.ModelProto, wish: Wish
+) -> tuple[tuple[Layer, ...], tuple[LeftOut, ...]]:
+    """The products with a constant matrix, and those of them that cannot be quantized.
+
+    Raises StageError for a pattern that matches nothing, and where no layer is left.
+    """
+    excluded = select_nodes(model, wish.exclude, key="exclude")
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    layers: list[Layer] = []
+    left_out: list[LeftOut] = []
+    for node in model.graph.node:
+        weight = stored.get(node.input[1]) if node.op_type == "MatMul" else None
+        if weight is None or node.input[0] in stored or len(weight.dims) != 2:
+            continue
+        reason = _refusal(node, weight, wish, excluded)
+        if reason:
+            left_out.append(LeftOut(node.name, node.op_type, reason))
+        else:
+            layers.append(Layer(node.name, node.input[0], weight.name, weight.dims[0]))
+    if not layers:
+        reasons = "; ".join(sorted({item.reason for item in left_out})) or "it has no such product"
+        raise StageError(
+            f"no product with a constant matrix is left to quantize to int4: {reasons}",
+            hint="int4 is for linear layers: leave it out for this model, or change block_size",
+        )
+    return tuple(layers), tuple(left_out)
+
+
+def search(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    wish: Wish,
+    batches: Callable[[], Iterable[Arrays]],
+) -> Found:
+    """Codes and scales of every layer; `batches` gives the data, once or more often.
+
+    Layers that read the same activation are searched together, since they share what it is
+    divided by. `rtn` reads no data.
+    """
+    readers: dict[str, list[Layer]] = {}
+    for layer in layers:
+        readers.setdefault(layer.activation, []).append(layer)
+    values = {t.name: t for t in model.graph.initializer if t.name in {x.weight for x in layers}}
+    codes: dict[str, blocks.Blocks] = {}
+    smoothing: dict[str, Array] = {}
+
+    def take(activation: str, moments: Moments | None) -> None:
+        group = readers[activation]
+        weights = [numpy_helper.to_array(values[x.weight]).astype(np.float32) for x in group]
+        found = blocks.quantize_matrices(weights, wish.block, wish.method, moments)
+        codes.update((x.node, m) for x, m in zip(group, found.matrices, strict=True))
+        if found.smoothing is not None:
+            smoothing[activation] = found.smoothing
+
+    if wish.method == "rtn":
+        for activation in readers:
+            take(activation, None)
+    else:
+        channels = {name: group[0].channels for name, group in readers.items()}
+        for activation, moments in measure_moments(model, channels, batches):
+            take(activation, moments)
+    return Found(codes, smoothing, tuple(layers))
+
+
+def _refusal(
+    node: onnx.NodeProto, weight: onnx.TensorProto, wish: Wish, excluded: frozenset[str]
+) -> str:
+    if node.name in excluded:
+        return "excluded by the recipe"
+    if weight.data_type != onnx.TensorProto.FLOAT:
+        return "not float32"
+    if weight.dims[0] % wish.block:
+        return f"input channels that {wish.block} does not divide"
+    return ""
+
+
+def _split(
+    node: onnx.NodeProto, stored: dict[str, onnx.TensorProto], graph: onnx.GraphProto
+) -> list[onnx.NodeProto]:
+    settings = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0} | attributes(node)
+    plain = settings["alpha"] == settings["beta"] == 1.0 and not settings["transA"]
+    if node.op_type != "Gemm" or not plain or node.input[1] not in stored:
+        return [node]
+    weight = node.input[1]
+    if settings["transB"]:
+        weight = f"{weight}_transposed"
+        if weight not in stored:
+            values = np.ascontiguousarray(numpy_helper.to_array(stored[node.input[1]]).T)
+            stored[weight] = numpy_helper.from_array(values, weight)
+            graph.initializer.append(stored[weight])
+    if len(node.input) < 3 or not node.input[2]:
+        return [helper.make_node("MatMul", [node.input[0], weight], node.output, node.name)]
+    product = f"{node.output[0]}_product"
+    return [
+        helper.make_node("MatMul", [node.input[0], weight], [product], node.name),
+        helper.make_node("Add", [product, node.input[2]], node.output, f"{node.name}_bias"),
+    ]
