@@ -30,6 +30,10 @@ verify:
 """
 
 
+WITHOUT_CACHE = frozenset({"validate", "schema", "import-trtexec", "export-trtexec"})
+"""Commands that need no cache."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command gave: exit code and text."""
@@ -70,7 +74,7 @@ class Project:
 
     def command(self, *arguments: str | Path) -> list[str]:
         """The command line of trtbuild with this project's cache, where it has one."""
-        chosen = arguments[0] in ("validate", "schema") or "--cache" in arguments
+        chosen = arguments[0] in WITHOUT_CACHE or "--cache" in arguments
         places = [] if chosen else ["--cache", str(self.cache)]
         return [sys.executable, "-m", "trtbuild", *map(str, arguments), *places]
 

@@ -6,6 +6,7 @@ TrtbuildError
 ├── RecipeError         one or more problems in recipes, all of them at once     exit 2
 ├── StageError          a stage could not do its work                            exit 1
 ├── StoreError          the cache or the output folder could not be read/written exit 1
+├── ReleaseError        a release may not be made, or a bundle is not what it says  exit 1
 └── DifferenceError     `--locked` or `--check` found a difference               exit 4
 """
 
@@ -72,6 +73,10 @@ class StageError(TrtbuildError):
 
 class StoreError(TrtbuildError):
     """The cache or an output folder could not be read or written."""
+
+
+class ReleaseError(TrtbuildError):
+    """A release may not be made as it is, or a bundle is not what it says."""
 
 
 class DifferenceError(TrtbuildError):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.benchmark.documents import point, result
-from trtbuild.benchmark.gates import Gate, Judgement, Outcome, judge, parse_gates
+from trtbuild.benchmark.gates import Judgement, Outcome, judge
+from trtbuild.recipe.gates import Gate, parse_gates
 
 
 def one(spec: dict[str, Any], document: dict[str, Any]) -> Judgement:

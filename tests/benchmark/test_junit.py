@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from trtbuild.benchmark.gates import Gate, Judgement, Outcome
+from trtbuild.benchmark.gates import Judgement, Outcome
 from trtbuild.benchmark.junit import junit_xml
+from trtbuild.recipe.gates import Gate
 
 
 def judgement(outcome: Outcome, message: str = "p99 is 6 ms") -> Judgement:

@@ -11,10 +11,10 @@ import jsonschema
 import pytest
 
 from tests.benchmark.documents import point, result
-from trtbuild.benchmark.gates import METRICS
 from trtbuild.benchmark.result import host_part
 from trtbuild.benchmark.settings import Settings
 from trtbuild.cuda.nvml import GpuState, state_part
+from trtbuild.recipe.gates import METRICS
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "benchmark.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

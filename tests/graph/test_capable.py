@@ -24,7 +24,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def recipe(project: Project, build: str) -> Recipe:
-    project.write("tiny.yaml", RECIPE.partition("build:")[0] + f"build: {build}\n")
+    project.write("tiny.yaml", RECIPE.partition("\nbuild:")[0] + f"\nbuild: {build}\n")
     return load_recipes([project.folder / "tiny.yaml"])[0]
 
 
@@ -50,13 +50,14 @@ def forgotten() -> object:
 
 
 def test_refit_for_rtx_needs_a_gpu(project: Project) -> None:
+    hint = "this machine has no GPU; the backend tensorrt does it for the GPU that it runs on"
     assert refusal(project, "{refit: all, strip_weights: true}", None) == (
-        f"{project.folder}/tiny.yaml:9:16 build.refit: TensorRT-RTX needs a GPU and one compute "
+        f"{project.folder}/tiny.yaml:9:9 build.refit: TensorRT-RTX needs a GPU and one compute "
         "capability to build a refittable engine\n"
-        "  hint: this machine has no GPU; the backend tensorrt does it for the GPU that it runs on\n"
-        f"{project.folder}/tiny.yaml:9:28 build.strip_weights: TensorRT-RTX needs a GPU and one "
+        f"  hint: {hint}\n"
+        f"{project.folder}/tiny.yaml:9:21 build.strip_weights: TensorRT-RTX needs a GPU and one "
         "compute capability to build an engine without its weights\n"
-        "  hint: this machine has no GPU; the backend tensorrt does it for the GPU that it runs on"
+        f"  hint: {hint}"
     )
 
 
@@ -72,10 +73,10 @@ def test_a_version_that_lacks_an_option_is_told_those_that_have_it(
     install(tmp_path, monkeypatch, "10.3.0")
     text = "{backend: tensorrt, max_tactics: 5, hardware_compatibility: same_compute_capability}"
     assert refusal(project, text, H100) == (
-        f"{project.folder}/tiny.yaml:9:37 build.max_tactics: TensorRT 10.3.0 has no such option\n"
+        f"{project.folder}/tiny.yaml:9:28 build.max_tactics: TensorRT 10.3.0 has no such option\n"
         "  hint: it is in TensorRT from 10.4, TensorRT-RTX; install such a version, or leave it "
         "out\n"
-        f"{project.folder}/tiny.yaml:9:53 build.hardware_compatibility: TensorRT 10.3.0 has no "
+        f"{project.folder}/tiny.yaml:9:44 build.hardware_compatibility: TensorRT 10.3.0 has no "
         "such option (value same_compute_capability)\n"
         "  hint: it is in TensorRT from 10.9, TensorRT-RTX; install such a version, or leave it out"
     )
@@ -102,7 +103,7 @@ def test_a_run_says_it_before_the_first_task(project: Project) -> None:
     for command in ("run", "plan"):
         result = project.trtbuild(command, "tiny.yaml")
         assert result.code == 2
-        assert "tiny.yaml:9:16 build.refit: TensorRT-RTX needs a GPU" in result.err
+        assert "tiny.yaml:9:9 build.refit: TensorRT-RTX needs a GPU" in result.err
     assert not (project.folder / "build").exists()
     assert project.trtbuild("run", "tiny.yaml", "--only", "export").code == 0
 

@@ -324,3 +324,15 @@ def test_bfloat16_goes_to_torch_and_back() -> None:
     back = to_array(to_tensor(values))
     assert back.dtype == ml_dtypes.bfloat16
     np.testing.assert_array_equal(back, values)
+
+
+def test_a_torchscript_module_loads(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch, warnings\n"
+        "def make():\n"
+        "    with warnings.catch_warnings():\n"
+        "        warnings.simplefilter('ignore')\n"
+        "        return torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2))\n"
+    )
+    module = load_module({"factory": "net.py:make", "kwargs": {}}, {}, tmp_path)
+    assert module(torch.zeros(1, 2)).shape == (1, 2)

@@ -162,14 +162,14 @@ PROFILES = {
 def test_what_rtx_never_has_or_cannot_read_is_told_at_its_line(said: Said, text: str) -> None:
     told = said(build(text))
     assert REFUSED[text] in told
-    assert told.startswith("recipe.yaml:5:")
+    assert told.startswith("recipe.yaml:6:")
 
 
 @pytest.mark.parametrize("text", ON_TENSORRT)
 def test_what_does_not_go_together_is_told_at_its_line(said: Said, text: str) -> None:
     told = said(build(text, "tensorrt"))
     assert ON_TENSORRT[text] in told
-    assert told.startswith("recipe.yaml:5:")
+    assert told.startswith("recipe.yaml:6:")
 
 
 @pytest.mark.parametrize("text", PROFILES)

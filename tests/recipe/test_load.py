@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.recipe.conftest import FULL, HEAD, INPUTS, SMALL, Memo
+from trtbuild.benchmark.settings import Settings
 from trtbuild.errors import RecipeError
 from trtbuild.recipe import load as loader
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import (
+    Benchmark,
     Build,
     Dataset,
     ExportedProgramSource,
@@ -106,13 +108,11 @@ def test_what_is_verified_and_measured_arrives_in_canonical_units(folder: Path) 
     }
     limits: dict[str, Options] = {"fp32": {}, "fp16": {"top1_agreement": 0.999, "snr_db": 40.0}}
     assert recipe.verify == Verify(dataset, options, limits)
-    assert recipe.benchmark == {
-        "warmup_ms": 200.0,
-        "duration_s": 3.0,
-        "iterations": 20,
-        "streams": 2,
-        "percentiles": [50.0, 99.0],
-    }
+    assert recipe.benchmark is not None
+    measured = recipe.benchmark.options
+    assert (measured["warmup_ms"], measured["duration_s"]) == (200.0, 3.0)
+    assert (measured["iterations"], measured["streams"]) == (20, 2)
+    assert measured["percentiles"] == [50.0, 99.0]
     accuracy_min = recipe.verify.options["metrics"]["accuracy"]["min"]  # type: ignore[index,call-overload]
     assert type(accuracy_min) is float
     assert type(recipe.build.options["optimization_level"]) is int
@@ -145,13 +145,10 @@ def test_empty_sections_get_the_defaults_too(folder: Path) -> None:
         {"samples": None, "batch": None, "metrics": {}},
         {"fp16": {}},
     )
-    assert recipe.benchmark == {
-        "warmup_ms": 200.0,
-        "duration_s": 3.0,
-        "iterations": 10,
-        "streams": 1,
-        "percentiles": [90.0, 95.0, 99.0],
-    }
+    point: Options = {"name": "opt", "shapes": {"image": [4, 8]}}
+    settings = dict(Settings().as_options())
+    measured = {"points": [point], "seed": 0, "baselines": []}
+    assert recipe.benchmark == Benchmark({**settings, **measured}, (), {})
 
 
 @pytest.mark.parametrize(

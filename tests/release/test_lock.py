@@ -123,22 +123,21 @@ def test_a_locked_run_restores_what_was_locked(
 def test_a_run_that_gives_other_bytes_than_the_lock_stops_there_with_code_4(
     locked: Project,
 ) -> None:
-    lock = yaml.safe_load((locked.folder / "tiny.lock").read_text())
-    # The lock of somebody whose export gave other bytes: all that follows was made of those.
-    digest = lock["tasks"]["export"]["outputs"]["model.onnx"]
-    text = (locked.folder / "tiny.lock").read_text()
-    other = "sha256:" + "0" * 64 + ":" + digest.rpartition(":")[2]
-    (locked.folder / "tiny.lock").write_text(text.replace(digest, other))
+    path = locked.folder / "tiny.lock"
+    engine = yaml.safe_load(path.read_text())["tasks"]["build:fp32"]["outputs"]["engine.plan"]
+    # The lock of somebody whose builder gave other bytes.
+    other = "sha256:" + "0" * 64 + ":" + engine.rpartition(":")[2]
+    path.write_text(path.read_text().replace(engine, other))
     shutil.rmtree(locked.folder / "build")
-    result = locked.run("--locked")
-    assert result.code == 4
-    assert result.verdicts()["export"] == "FAILED"
-    assert "export.outputs.model.onnx" in result.task("export")["error"]
-    assert not (locked.folder / "build/tiny/surgery/model.onnx").exists()
-    shutil.rmtree(locked.cache)
-    fresh = locked.run("--locked")
-    assert fresh.code == 4
-    assert fresh.verdicts()["export"] == "FAILED"
+    for _ in range(2):  # from the cache, and built anew
+        result = locked.run("--locked")
+        assert result.code == 4
+        assert result.verdicts()["export"] != "FAILED"
+        assert result.verdicts()["build:fp32"] == "FAILED"
+        assert result.verdicts()["verify:fp32"] == "SKIPPED"
+        assert "build:fp32.outputs.engine.plan: 000000000000 -> " in result.task("build:fp32")["error"]
+        assert not (locked.folder / "build/tiny/fp32/engine.plan").exists()
+        shutil.rmtree(locked.cache)
 
 
 def test_a_locked_run_without_a_lock_says_how_to_make_one(

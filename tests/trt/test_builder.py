@@ -144,8 +144,8 @@ def test_an_error_that_is_only_logged_fails_the_build(rtx: Flavour, tmp_path: Pa
         builder = log.create("Builder")
         config = builder.create_builder_config()
         config.set_flag(rtx.module.BuilderFlag.EXCLUDE_LEAN_RUNTIME)
+        order = Order(model, (nets.IMAGE,), "fp32", {})
         with pytest.raises(StageError, match="kEXCLUDE_LEAN_RUNTIME can only be set if"):
-            order = Order(model, (nets.IMAGE,), "fp32", {})
             build_engine(log, order, tmp_path / "engine.plan", quiet)
     assert not (tmp_path / "engine.plan").exists()
 

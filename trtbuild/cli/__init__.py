@@ -27,6 +27,12 @@ COMMANDS = {
     "release": "bundle verified, locked engines with all that proves where they come from",
     "verify-release": "check a bundle: every digest, its signature, its provenance",
     "clean": "remove the outputs of recipes; the cache can restore them",
+    "cache": "look into the cache, check it, keep it small, share it with a remote one",
+    "inspect": "say what an engine or ONNX file is, and what made it",
+    "doctor": "say what this machine can do, and what recipes need that it lacks",
+    "import-trtexec": "write the recipe that does what a trtexec command did",
+    "export-trtexec": "print the trtexec commands nearest to a recipe, and what they cannot say",
+    "config": "print each setting with where it comes from",
 }
 """Each is a module here of the same name (with _ for -), imported when it was asked for."""
 

@@ -35,6 +35,15 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_remote(parser: argparse.ArgumentParser) -> None:
+    """A cache that others share."""
+    parser.add_argument(
+        "--remote",
+        metavar="URL",
+        help="a cache that others share: a folder, or s3://, gs://, az://, https://, ssh://",
+    )
+
+
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Which tasks."""
     parser.add_argument(

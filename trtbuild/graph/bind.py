@@ -28,11 +28,17 @@ class Device:
 
 
 def bind(
-    task: Task, results: Mapping[str, Outputs], folder: Path, device: Device | None, memo: Memo
+    task: Task,
+    results: Mapping[str, Outputs],
+    folder: Path,
+    device: Device | None,
+    memo: Memo,
+    *,
+    partial: bool = False,
 ) -> Action:
     """The action of a task as far as it is known before it runs.
 
-    `results` holds the outputs of every task that this one needs. Raises StageError for an input
+    With `partial`, tools that are not installed are left out of it. `results` holds the outputs of every task that this one needs. Raises StageError for an input
     that cannot be read, MissingPackage for a tool that is not installed.
     """
     stage = STAGES[task.stage]
@@ -43,7 +49,7 @@ def bind(
         options=options,
         inputs=_input_digests(task, results, folder, memo),
         outputs=tuple(name for output in stage.outputs for name in output.files),
-        toolchain=_toolchain(stage, options, device),
+        toolchain=_toolchain(stage, options, device, partial=partial),
     )
 
 
@@ -55,9 +61,9 @@ def options_of(task: Task, stage: Stage, device: Device | None) -> Options:
 
 
 def _toolchain(
-    stage: Stage, options: Options, device: Device | None
+    stage: Stage, options: Options, device: Device | None, *, partial: bool
 ) -> tuple[tuple[str, str], ...]:
-    facts = toolchain_of(stage, options)
+    facts = toolchain_of(stage, options, partial=partial)
     if device is not None and uses_gpu(stage, options):
         facts += device.facts
     return tuple(sorted(facts))

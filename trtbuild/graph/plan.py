@@ -6,6 +6,7 @@ from typing import Any
 
 from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
 from trtbuild.recipe.model import (
+    Benchmark,
     Dataset,
     ExportedProgramSource,
     Input,
@@ -48,7 +49,7 @@ def _variant(
     build = _build(recipe, variant, lowered)
     tasks += [build, _verify(recipe, variant, (export, model, lowered), reference, build)]
     if recipe.benchmark is not None:
-        tasks.append(_benchmark(recipe, variant, build))
+        tasks.append(_benchmark(recipe, recipe.benchmark, build, (model, lowered)))
     return tasks
 
 
@@ -157,21 +158,40 @@ def _verify(
     )
 
 
-def _benchmark(recipe: Recipe, variant: str, build: Task) -> Task:
+def _benchmark(
+    recipe: Recipe, benchmark: Benchmark, build: Task, models: tuple[Task, Task]
+) -> Task:
+    """Gates are no options: another limit measures nothing anew."""
+    model, lowered = models
+    kinds = {spec["kind"] for spec in _listed(benchmark.options["baselines"])}
+    torch = bool(kinds - {"onnxruntime"})
     options: Options = {
         "backend": recipe.build.backend,
         "inputs": _inputs(recipe),
-        **(recipe.benchmark or {}),
+        "source": _source(recipe) if torch else None,
+        **benchmark.options,
     }
+    inputs: list[InputRef] = [ArtifactRef("engine", build.id, "engine")]
+    inputs += [SourceFile(f"input.{name}", path) for name, path in benchmark.files]
+    if torch:
+        inputs += _source_files(recipe)
+    if "onnxruntime" in kinds:
+        inputs.append(ArtifactRef("model", model.id, "model"))
+    if benchmark.options["time_refit"]:
+        inputs.append(ArtifactRef("refit", lowered.id, "model"))
     return Task(
-        f"benchmark:{variant}",
+        f"benchmark:{build.variant}",
         "benchmark",
-        variant,
+        build.variant,
         options,
-        (ArtifactRef("engine", build.id, "engine"),),
-        variant,
+        tuple(inputs),
+        build.folder,
         ("benchmark",),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value)
 
 
 def _source(recipe: Recipe) -> Options:

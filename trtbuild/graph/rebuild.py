@@ -8,7 +8,7 @@ what a run of it gave is recorded; any recorded result will do.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +32,8 @@ from trtbuild.graph.bind import (
     uses_gpu,
     with_discovered,
 )
-from trtbuild.graph.execute import Execution, Executor, Progress, Request
+from trtbuild.graph.execute import Executor, Progress, Request
+from trtbuild.graph.results import Results, project_of
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
@@ -70,6 +71,8 @@ class Decision:
     reasons: tuple[Reason, ...]
     action: Action | None = None  # None where the task does not get that far
     trace: Trace | None = None
+    key: str = ""  # of the entry that the trace is from; the action's own, unless one is accepted
+    accepted: tuple[Reason, ...] = ()  # how that entry differs, where the recipe allows it
     certain: bool = True
 
 
@@ -87,8 +90,22 @@ class Rebuilder:
     forced: frozenset[str] = frozenset()  # stages to run in any case
     required: frozenset[str] = frozenset()  # stages that must not be skipped
     guard: Guard | None = None
+    only_cached: bool = False  # restore what there is, and run nothing
+    link: bool = False  # engines become hard links of the cache's
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Outputs] = field(default_factory=dict)
+    cached: Results = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the caches as this recipe uses them."""
+        self.cached = Results(
+            store=self.store,
+            workspace=self.workspace,
+            folder=self.recipe.folder,
+            policies=self.recipe.cache_policy,
+            anywhere=self.only_cached,
+            link=self.link,
+        )
 
     def decide(self, task: Task) -> Decision:
         """Whether the task is stale, from what is there now; changes nothing.
@@ -97,7 +114,8 @@ class Rebuilder:
         """
         if blocked := self._blocked(task):
             return blocked
-        action, trace = self._find(task)
+        found = self.cached.find(self._bind(task))
+        action, trace = found.action, found.trace
         if self.guard is not None:
             self.guard.check(task, action, trace.outputs if trace else None)
         record = self.workspace.record(task)
@@ -105,26 +123,29 @@ class Rebuilder:
             reason = Reason(ReasonKind.FORCED, f"--rebuild {task.stage}")
             return Decision(Verdict.EXECUTED, (reason,), action)
         if trace is None:
+            if self.lacks_device(task):
+                return self._cannot_be_had(task, action)
             return Decision(Verdict.EXECUTED, self._why_unknown(action, record), action)
+        entry = {"action": action, "trace": trace, "key": found.key, "accepted": found.accepted}
         wrong = self.workspace.differences(task, trace.outputs)
         if not wrong:
-            return Decision(Verdict.UP_TO_DATE, (), action, trace)
+            return Decision(Verdict.UP_TO_DATE, (), **entry)
         if record is None:
             wrong = [Reason(ReasonKind.FIRST_RUN, "not yet in this folder")]
         elif record.key != action.key():
             wrong = list(differences(record.action, action.document())) or wrong
-        if all(self.store.cas.has(digest) for _, digest in trace.outputs):
-            return Decision(Verdict.RESTORED, tuple(wrong), action, trace)
+        if self.store.holds(trace):
+            return Decision(Verdict.RESTORED, tuple(wrong), **entry)
         evicted = Reason(ReasonKind.EVICTED, "the cache no longer holds its result")
         return Decision(Verdict.EXECUTED, (*wrong, evicted), action)
 
     def present_action(self, task: Task) -> Action:
         """The action that the task would be now. Raises as `decide`."""
-        action, trace = self._find(task)
+        found = self.cached.find(self._bind(task))
         record = self.workspace.record(task)
-        if trace is None and record is not None:
-            return self._as_recorded(action, record)
-        return action
+        if found.trace is None and record is not None:
+            return self._as_recorded(found.action, record)
+        return found.action
 
     def is_settled(self, task: Task) -> bool:
         """Whether the task is up to date, or has to be skipped on this machine."""
@@ -154,7 +175,7 @@ class Rebuilder:
             if decision.verdict is Verdict.SKIPPED:
                 return self._skip(task, decision)
             assert decision.action is not None  # noqa: S101 - only a skipped task has none
-            with self.store.lock(decision.action.key()):
+            with self.store.lock(decision.action.key(), lambda: self._waits(task)):
                 # Another process may have made it while this one waited for the lock.
                 return self._bring_up(task, self.decide(task))
         except TrtbuildError as error:
@@ -164,12 +185,17 @@ class Rebuilder:
         assert decision.action is not None  # noqa: S101 - as in rebuild()
         self.workspace.prepare()
         if decision.trace is not None and decision.verdict is not Verdict.EXECUTED:
-            if self._restore(task, decision.trace.outputs):
+            told = self._copied(task)
+            there = self.store.obtain(decision.key, decision.trace, told)
+            if there and self.cached.restore(task, decision.trace, told):
                 self._finish(task, decision, decision.action, decision.trace)
                 return True
             damaged = Reason(ReasonKind.EVICTED, "its result in the cache was damaged")
             reasons = (*decision.reasons, damaged)
-            decision = replace(decision, verdict=Verdict.EXECUTED, reasons=reasons)
+            decision = Decision(Verdict.EXECUTED, reasons, decision.action)
+        if self.only_cached:
+            why = "; ".join(reason.text for reason in decision.reasons)
+            raise StageError(f"not in the cache: {why}", hint="--only-cached runs nothing")
         return self._execute(task, decision)
 
     def _execute(self, task: Task, decision: Decision) -> bool:
@@ -190,57 +216,32 @@ class Rebuilder:
                     hint="run it again",
                 )
             action = self._bind_discovered(task, execution.discovered)
-            trace = self._record(task, before, action, execution)
+            trace = self.cached.record(task, action, execution)
         if self.guard is not None:
             self.guard.check(task, action, trace.outputs)
-        if not self._restore(task, trace.outputs):
+        if not self.cached.restore(task, trace, self._copied(task)):
             raise StageError("its result was removed from the cache at once", hint="run it again")
-        self._finish(task, decision, action, trace)
-        return True
-
-    def _record(self, task: Task, before: Action, action: Action, execution: Execution) -> Trace:
-        """Blobs first, trace last: what a trace names is always there."""
-        made = []
-        for output in STAGES[task.stage].outputs:
-            for name in output.files:
-                file = execution.outputs / name
-                if file.exists():
-                    made.append((name, self.store.cas.adopt(file)))
-                elif name not in output.optional:
-                    raise StageError(f"the stage made no {name}", hint="see its log")
-        trace = Trace(action.document(), tuple(sorted(made)), execution.seconds, execution.warnings)
-        self.store.actions.record(action.key(), trace)
-        if action.discovered:
-            names = tuple(name for name, _ in action.discovered)
-            self.store.actions.record_discovered(before.key(), names)
-        return trace
-
-    def _restore(self, task: Task, outputs: Outputs) -> bool:
-        wrong = {reason.field for reason in self.workspace.differences(task, outputs)}
-        for name, digest in outputs:
-            if name in wrong:
-                path = self.workspace.path(task, name)
-                if not self.store.cas.materialise(digest, path):
-                    return False
-        names = tuple(n for output in STAGES[task.stage].outputs for n in output.files)
-        self.workspace.remove_others(task, names, {name for name, _ in outputs})
+        self._finish(task, replace(decision, key=action.key(), accepted=()), action, trace)
         return True
 
     def _finish(self, task: Task, decision: Decision, action: Action, trace: Trace) -> None:
+        accepted = tuple(reason.text for reason in decision.accepted)
         if decision.verdict is not Verdict.UP_TO_DATE:
-            self.workspace.write_record(task, Record(action.key(), action.document()))
+            record = Record(action.key(), action.document(), decision.key, accepted)
+            self.workspace.write_record(task, record)
             self.workspace.forget_failure(task, _reports(task, Path()))
         self._conclude(
             Outcome(
                 task=task,
                 verdict=decision.verdict,
-                reasons=decision.reasons,
+                reasons=(*decision.reasons, *decision.accepted),
                 key=action.key(),
                 outputs=trace.outputs,
                 seconds=trace.seconds,
-                warnings=trace.warnings,
+                warnings=trace.warnings + accepted,
             )
         )
+        self.store.actions.mark_used(decision.key)
         self.results[task.id] = trace.outputs
 
     def _skip(self, task: Task, decision: Decision) -> bool:
@@ -272,7 +273,7 @@ class Rebuilder:
         return self.device is None and STAGES[task.stage].needs_gpu(task.options)
 
     def _blocked(self, task: Task) -> Decision | None:
-        if self.lacks_device(task):
+        if self.lacks_device(task) and not self.only_cached:
             return Decision(Verdict.SKIPPED, (Reason(ReasonKind.NO_DEVICE, NO_DEVICE),))
         for needed in task.needs:
             if needed not in self.results:
@@ -280,17 +281,11 @@ class Rebuilder:
                 return Decision(Verdict.SKIPPED, (reason,))
         return None
 
-    def _find(self, task: Task) -> tuple[Action, Trace | None]:
-        """The action and its trace; of the discovered sets, the first that gives a known key."""
-        action = self._bind(task)
-        candidates = [
-            with_discovered(action, names, self.recipe.folder, self.store.memo)
-            for names in self.store.actions.discovered(action.key())
-        ]
-        for candidate in (*candidates, action):
-            if (trace := self.store.actions.lookup(candidate.key())) is not None:
-                return candidate, trace
-        return (candidates[0] if candidates else action), None
+    def _cannot_be_had(self, task: Task, action: Action) -> Decision:
+        """What nothing here can make and no cache has: missed if another task needs it."""
+        reason = Reason(ReasonKind.NO_DEVICE, f"{NO_DEVICE}, and not in the cache")
+        needed = any(task.id in other.needs for other in self.tasks.values())
+        return Decision(Verdict.EXECUTED if needed else Verdict.SKIPPED, (reason,), action)
 
     def _as_recorded(self, action: Action, record: Record) -> Action:
         """The action with what the recorded run was seen to read, where nothing newer is known."""
@@ -306,7 +301,8 @@ class Rebuilder:
         return changed or (Reason(ReasonKind.EVICTED, "the cache no longer holds its result"),)
 
     def _bind(self, task: Task) -> Action:
-        return bind(task, self.results, self.recipe.folder, self.device, self.store.memo)
+        folder, memo, partial = self.recipe.folder, self.store.memo, self.only_cached
+        return bind(task, self.results, folder, self.device, memo, partial=partial)
 
     def _bind_discovered(self, task: Task, names: tuple[str, ...]) -> Action:
         action = self._bind(task)
@@ -348,6 +344,13 @@ class Rebuilder:
             shared=self.store.root / "shared",
         )
 
+    def _waits(self, task: Task) -> None:
+        text = "waiting for another process that is at the same action"
+        self.listener.progress(self.recipe, task, text, None)
+
+    def _copied(self, task: Task) -> Callable[[float], None]:
+        return lambda fraction: self.listener.progress(self.recipe, task, "restoring", fraction)
+
     def _progress_of(self, task: Task) -> Progress:
         return lambda text, fraction: self.listener.progress(self.recipe, task, text, fraction)
 
@@ -357,10 +360,3 @@ def _reports(task: Task, outputs: Path) -> list[Path]:
     found = [output for output in STAGES[task.stage].outputs if output.name == "result"]
     return [outputs / output.files[0] for output in found]
 
-
-def project_of(folder: Path) -> Path:
-    """The nearest folder at or above this one that looks like a project's root, else this one."""
-    for candidate in (folder, *folder.parents):
-        if any((candidate / mark).exists() for mark in (".git", "pyproject.toml")):
-            return candidate
-    return folder

@@ -43,10 +43,15 @@ def missing(stage: Stage, options: Options) -> tuple[Requirement, ...]:
     return tuple(r for r in stage.requires(options) if required_version(r) is None)
 
 
-def toolchain_of(stage: Stage, options: Options) -> tuple[tuple[str, str], ...]:
-    """The toolchain facts of an action: (name, version) pairs, sorted. Raises MissingPackage."""
+def toolchain_of(
+    stage: Stage, options: Options, *, partial: bool = False
+) -> tuple[tuple[str, str], ...]:
+    """The toolchain facts of an action: (name, version) pairs, sorted.
+
+    Raises MissingPackage; with `partial`, what is missing is left out.
+    """
     lacking = missing(stage, options)
-    if lacking:
+    if lacking and not partial:
         raise missing_error(stage.name, lacking)
     return tuple(
         sorted({(r.distribution, required_version(r) or "") for r in stage.requires(options)})

@@ -21,10 +21,16 @@ IGNORE_ALL = b"# outputs of trtbuild; the recipe is what belongs in the reposito
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a task last was in this folder: its action key and the action's document."""
+    """What a task last was in this folder: its action key and the action's document.
+
+    `entry` is the key of the entry that its outputs are from, and `accepted` says how that
+    differs from the action, where the recipe's policy allows it.
+    """
 
     key: str
     action: dict[str, Any]
+    entry: str = ""
+    accepted: tuple[str, ...] = ()
 
 
 class Workspace:
@@ -46,13 +52,17 @@ class Workspace:
         """What the task last was here; None if it never was, or the record is damaged."""
         try:
             document = json.loads(self._record_path(task).read_bytes())
-            return Record(str(document["key"]), dict(document["action"]))
+            accepted = tuple(str(text) for text in document.get("accepted", ()))
+            entry = str(document.get("entry", ""))
+            return Record(str(document["key"]), dict(document["action"]), entry, accepted)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write_record(self, task: Task, record: Record) -> None:
         """Remember what the task now is here. Raises StoreError."""
-        document = {"key": record.key, "action": record.action}
+        document: dict[str, Any] = {"key": record.key, "action": record.action}
+        if record.accepted:
+            document |= {"entry": record.entry, "accepted": list(record.accepted)}
         write_file(self._record_path(task), canonical_json(document))
 
     def prepare(self) -> None:

@@ -70,7 +70,7 @@ def export_module(
     with _heard_warnings(warn), forward_replaced(module, flat):
         try:
             return export(module, tensors, inputs, names, opset, reference)
-        except StageError:
+        except (StageError, MemoryError):
             raise
         except Exception as error:  # torch, sympy, onnxscript and the user's code raise anything
             raise explained(error, inputs, reference, exporter) from error
@@ -96,6 +96,8 @@ def export_program(
             exported = torch.onnx.export(
                 program, (), dynamo=True, opset_version=opset, output_names=names, verbose=False
             )
+        except MemoryError:
+            raise
         except Exception as error:  # as in export_module
             raise explained(error, inputs, where, "dynamo") from error
     return _proto(exported, inputs, where)

@@ -54,6 +54,8 @@ def load_module(source: Options, inputs: Mapping[str, Path], folder: Path) -> to
         weights = load_weights(inputs["weights"], key if isinstance(key, str) else None)
         put_weights(module, weights, inputs["weights"], strict=bool(source.get("strict", True)))
     module.eval()
+    if isinstance(module, torch.jit.ScriptModule):
+        return module  # torch forbids requires_grad_ of one
     return module.requires_grad_(requires_grad=False)
 
 

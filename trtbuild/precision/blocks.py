@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from trtbuild.precision.moments import Floats, Moments
 
+_Matrix = npt.NDArray[np.float32]
+
 Method = Literal["rtn", "awq_lite", "awq_clip", "awq_full"]
 
 LARGEST = 7
@@ -26,7 +28,7 @@ class Blocks:
     """Codes (K by N, int8 from -8 to 7) and scales (K / block by N): weight = code * scale."""
 
     codes: npt.NDArray[np.int8]
-    scales: npt.NDArray[np.float32]
+    scales: _Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,11 @@ class Quantized:
     """
 
     matrices: tuple[Blocks, ...]
-    smoothing: npt.NDArray[np.float32] | None
+    smoothing: _Matrix | None
 
 
 def quantize_matrices(
-    weights: Sequence[npt.NDArray[np.float32]],
+    weights: Sequence[_Matrix],
     block: int,
     method: Method,
     moments: Moments | None,
@@ -67,57 +69,52 @@ def quantize_matrices(
     return Quantized(tuple(_rounded(weight, block, 1.0) for weight in scaled), smoothing)
 
 
-def decoded(blocks: Blocks) -> npt.NDArray[np.float32]:
+def decoded(blocks: Blocks) -> _Matrix:
     """The weights that the codes stand for, K by N."""
     size = len(blocks.codes) // len(blocks.scales)
-    values: npt.NDArray[np.float32] = blocks.codes * np.repeat(blocks.scales, size, axis=0)
-    return values
+    return (blocks.codes * np.repeat(blocks.scales, size, axis=0)).astype(np.float32, copy=False)
 
 
-def _rounded(weight: npt.NDArray[np.float32], block: int, shrink: float) -> Blocks:
-    rows, columns = weight.shape
-    amax = np.abs(weight.reshape(-1, block, columns)).max(axis=1)
+def _rounded(weight: _Matrix, block: int, shrink: float) -> Blocks:
+    amax = np.abs(weight.reshape(-1, block, weight.shape[1])).max(axis=1)
     scales = np.where(amax > 0.0, amax * (shrink / LARGEST), 1.0).astype(np.float32)
     codes = np.rint(weight / np.repeat(scales, block, axis=0)).clip(-LARGEST - 1, LARGEST)
-    return Blocks(codes.astype(np.int8).reshape(rows, columns), scales)
+    return Blocks(codes.astype(np.int8), scales)
 
 
-def _search_smoothing(
-    weights: Sequence[npt.NDArray[np.float32]], block: int, moments: Moments
-) -> npt.NDArray[np.float32] | None:
+def _search_smoothing(weights: Sequence[_Matrix], block: int, moments: Moments) -> _Matrix | None:
     mean = np.maximum(moments.magnitude / max(moments.rows, 1), 1e-8)
+    gram = moments.gram.astype(np.float32)  # half the time; errors are compared, not added up
     best, found = np.inf, None
     for alpha in _ALPHAS:
-        factors = np.maximum(mean**alpha, _SMALLEST)
-        factors = (factors / np.sqrt(factors.max() * factors.min())).astype(np.float32)
-        error = sum(_smoothed_error(weight, factors, block, moments.gram) for weight in weights)
+        plain = np.maximum(mean**alpha, _SMALLEST)
+        factors = (plain / np.sqrt(plain.max() * plain.min())).astype(np.float32)
+        error = sum(_smoothed_error(weight, factors, block, gram) for weight in weights)
         if error < best:
             best, found = error, (factors if alpha > 0.0 else None)
     return found
 
 
-def _smoothed_error(
-    weight: npt.NDArray[np.float32], factors: npt.NDArray[np.float32], block: int, gram: Floats
-) -> float:
+def _smoothed_error(weight: _Matrix, factors: _Matrix, block: int, gram: _Matrix) -> float:
     """|X (W - W')|^2, with W' what the rounded, smoothed weight is worth."""
     rounded = decoded(_rounded(weight * factors[:, None], block, 1.0)) / factors[:, None]
-    off = rounded.astype(np.float64) - weight
-    return float(np.sum(off * (gram @ off)))
+    off = rounded - weight
+    return float(np.sum(off * (gram @ off), dtype=np.float64))
 
 
-def _block_grams(gram: Floats, block: int) -> Floats:
+def _block_grams(gram: Floats, block: int) -> _Matrix:
     """The blocks on the diagonal: K / block by block by block."""
-    return np.stack(
-        [gram[start : start + block, start : start + block] for start in range(0, len(gram), block)]
-    )
+    starts = range(0, len(gram), block)
+    parts = [gram[start : start + block, start : start + block] for start in starts]
+    return np.stack(parts).astype(np.float32)
 
 
-def _clipped(weight: npt.NDArray[np.float32], grams: Floats) -> Blocks:
+def _clipped(weight: _Matrix, grams: _Matrix) -> Blocks:
     block, columns = grams.shape[1], weight.shape[1]
     tries = [_rounded(weight, block, shrink) for shrink in _SHRINKS]
     errors = []
     for attempt in tries:
-        off = (decoded(attempt).astype(np.float64) - weight).reshape(-1, block, columns)
+        off = (decoded(attempt) - weight).reshape(-1, block, columns)
         errors.append(np.sum(off * (grams @ off), axis=1))
     best = np.argmin(errors, axis=0)  # per block and column
     scales = np.choose(best, [attempt.scales for attempt in tries])

@@ -17,6 +17,7 @@ class Edit:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.types = element_types(model)
         self._graph = model.graph
+        self.made = _computed(model.graph)
         self._taken = set(_names(model.graph))
         self._after: dict[str, list[onnx.NodeProto]] = {}
         self._first: list[onnx.NodeProto] = []
@@ -88,6 +89,13 @@ def _read_by(node: onnx.NodeProto) -> Iterator[str]:
             yield from (value.name for value in graph.output)
             for inner in graph.node:
                 yield from _read_by(inner)
+
+
+def _computed(graph: onnx.GraphProto) -> frozenset[str]:
+    """What is no constant: inputs and outputs of nodes."""
+    stored = {tensor.name for tensor in graph.initializer}
+    given = (value.name for value in graph.input if value.name not in stored)
+    return frozenset((*given, *(name for node in graph.node for name in node.output)))
 
 
 def _names(graph: onnx.GraphProto) -> Iterable[str]:

@@ -24,6 +24,9 @@ from trtbuild.precision.names import select_nodes
 OPSET = 21
 """The first opset whose DequantizeLinear takes int4 and blocks."""
 
+METHOD: blocks.Method = "awq_clip"
+BLOCK = 128
+
 BLOCKS = (16, 32, 64, 128)
 """The block sizes that TensorRT-RTX 1.7.1.116 builds."""
 
@@ -34,8 +37,8 @@ class Wish:
     nodes to leave out (names, patterns, operator types).
     """
 
-    method: blocks.Method = "awq_clip"
-    block: int = 128
+    method: blocks.Method = METHOD
+    block: int = BLOCK
     exclude: tuple[str, ...] = ()
 
 

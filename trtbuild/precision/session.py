@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
@@ -17,7 +18,9 @@ from trtbuild.model.onnx_file import save_model
 
 Run = Callable[[Sequence[str], Arrays], list[Array]]
 """(names of outputs, inputs) -> the outputs in that order; inputs that the graph lacks, because
-surgery took them out, are left aside."""
+surgery took them out, are left aside, and floats are given in the type that the graph has."""
+
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 _REFUSALS = (
     ort_errors.Fail,
@@ -52,10 +55,14 @@ def open_session(model: onnx.ModelProto, *, optimise: bool) -> Iterator[Run]:
         except _REFUSALS as error:
             raise _refused("onnxruntime cannot load the model", error) from error
 
-        wanted = [item.name for item in session.get_inputs()]
+        wanted = {item.name: _DTYPES.get(item.type) for item in session.get_inputs()}
 
         def run(outputs: Sequence[str], inputs: Arrays) -> list[Array]:
-            feeds = {name: inputs[name] for name in wanted if name in inputs}
+            feeds = {
+                name: inputs[name] if dtype is None else inputs[name].astype(dtype, copy=False)
+                for name, dtype in wanted.items()
+                if name in inputs
+            }
             try:
                 results: list[Array] = session.run(list(outputs), feeds)
             except _REFUSALS as error:

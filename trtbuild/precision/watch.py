@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,40 +18,67 @@ BUDGET = 1024 * 1024 * 1024
 
 _SIZE = "trtbuild:size:"  # prefix of the outputs that count elements
 
-Visit = Callable[[str, Array], None]
+
+class Watch:
+    """A model whose inner tensors can be read. Tensors whose values together go beyond the budget
+    are read in groups, by a run each.
+    """
+
+    def __init__(self, run: Run, tensors: Sequence[str], given: set[str], budget: int) -> None:
+        self._run, self._given, self._budget = run, given, budget
+        self._tensors = list(tensors)
+        self._known: dict[tuple[Any, ...], list[list[str]]] = {}
+
+    def groups(self, inputs: Arrays) -> list[list[str]]:
+        """The tensors, split so that each group is within the budget where it can be."""
+        shapes = tuple(sorted((name, array.shape) for name, array in inputs.items()))
+        if shapes not in self._known:
+            made = [name for name in self._tensors if name not in self._given]
+            sizes = self._run([_SIZE + name for name in made], inputs) if made else []
+            self._known[shapes] = list(_groups(made, [int(size) for size in sizes], self._budget))
+            asked = [name for name in self._tensors if name in self._given]
+            if asked:
+                self._known[shapes].insert(0, asked)
+        return self._known[shapes]
+
+    def values(self, group: Sequence[str], inputs: Arrays) -> Iterator[tuple[str, Array]]:
+        """Each tensor of a group with its values, which are the caller's to keep or to let go."""
+        made = [name for name in group if name not in self._given]
+        results = iter(self._run(made, inputs)) if made else iter(())
+        for name in group:
+            yield name, inputs[name] if name in self._given else next(results)
+
+
+@contextmanager
+def open_watch(
+    model: onnx.ModelProto, tensors: Sequence[str], *, optimise: bool, budget: int = BUDGET
+) -> Iterator[Watch]:
+    """A Watch of the model's inputs and inner tensors; `optimise` is open_session's.
+
+    Raises StageError where onnxruntime refuses the model.
+    """
+    given = {value.name for value in model.graph.input}
+    made = [name for name in tensors if name not in given]
+    with open_session(_with_outputs(model, made), optimise=optimise) as run:
+        yield Watch(run, tensors, given, budget)
 
 
 def watch_tensors(
     model: onnx.ModelProto,
     tensors: Sequence[str],
     cases: Iterable[Arrays],
-    visit: Visit,
-    *,
-    optimise: bool = True,
-    budget: int = BUDGET,
+    visit: Callable[[str, Array], None],
     done: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Run the model on every case and call `visit(tensor, values)` for every tensor named.
+    """Run a float32 model on every case and call `visit(tensor, values)` for every tensor named.
 
-    Values are valid during the call only. Tensors whose values together go beyond the budget are
-    fetched by several runs of the case. `done` is called after each case with the number of cases
-    done. `optimise` is open_session's.
-
-    Raises StageError where onnxruntime refuses the model or the inputs.
+    `done` is called after each case with the number of cases done. Raises StageError where
+    onnxruntime refuses the model or the inputs.
     """
-    given = {value.name for value in model.graph.input}
-    made = [name for name in tensors if name not in given]
-    sizes: dict[tuple[Any, ...], list[int]] = {}  # how many elements, per shapes of the inputs
-    with open_session(_with_outputs(model, made), optimise=optimise) as run:
+    with open_watch(model, tensors, optimise=True) as watch:
         for count, case in enumerate(cases, start=1):
-            for name in tensors:
-                if name in given:
-                    visit(name, case[name])
-            shapes = tuple(sorted((name, array.shape) for name, array in case.items()))
-            if shapes not in sizes:
-                sizes[shapes] = _sizes(run, made, case)
-            for group in _groups(made, sizes[shapes], budget):
-                for name, values in zip(group, run(group, case), strict=True):
+            for group in watch.groups(case):
+                for name, values in watch.values(group, case):
                     visit(name, values)
             done(count)
 
@@ -69,14 +97,7 @@ def _with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelP
     return copy
 
 
-def _sizes(run: Run, tensors: Sequence[str], inputs: Arrays) -> list[int]:
-    if not tensors:
-        return []
-    return [int(size) for size in run([_SIZE + name for name in tensors], inputs)]
-
-
 def _groups(tensors: Sequence[str], sizes: Sequence[int], budget: int) -> Iterator[list[str]]:
-    """The tensors in order, split so that each group is within the budget where it can be."""
     group: list[str] = []
     held = 0
     width = np.dtype(np.float32).itemsize

@@ -5,30 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from trtbuild.recipe.benchmark_section import benchmark_section
 from trtbuild.recipe.build_section import build_section
 from trtbuild.recipe.model import (
     Dataset,
+    Deploy,
     ExportedProgramSource,
     Input,
     JSONValue,
     OnnxSource,
     Options,
+    Package,
     Position,
     Recipe,
     Source,
     SurgeryStep,
     TorchSource,
+    Triton,
     Verify,
 )
 from trtbuild.recipe.problems import Key
 from trtbuild.recipe.raw import (
-    RawBenchmark,
     RawDataset,
+    RawDeploy,
     RawInput,
     RawMetric,
     RawModel,
+    RawPackage,
     RawRecipe,
     RawStep,
+    RawTriton,
     RawVerify,
 )
 from trtbuild.recipe.units import milliseconds_of
@@ -43,16 +49,19 @@ UNCHANGED = frozenset({"fp32"})
 def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> Recipe:
     """The recipe that a checked document describes."""
     precisions = raw.get("precisions", PRECISIONS)
+    inputs = tuple(input_of(name, item) for name, item in raw["inputs"].items())
     return Recipe(
         name=raw["name"],
         source=_source(raw["model"]),
-        inputs=tuple(_input(name, item) for name, item in raw["inputs"].items()),
+        inputs=inputs,
         outputs=tuple(raw.get("outputs", ())),
         surgery=tuple(_step(step) for step in raw.get("surgery", ())),
         precisions={name: _precision(name, precisions) for name in precisions},
         build=build_section(raw.get("build", {})),
         verify=_verify(raw["verify"], list(precisions)) if "verify" in raw else None,
-        benchmark=_benchmark(raw["benchmark"]) if "benchmark" in raw else None,
+        benchmark=benchmark_section(raw["benchmark"], inputs) if "benchmark" in raw else None,
+        package=_package(raw.get("package", {})),
+        deploy=_deploy(raw["deploy"]) if "deploy" in raw else None,
         path=path,
         positions=positions,
     )
@@ -80,7 +89,8 @@ def _source(model: RawModel) -> Source:
     return ExportedProgramSource(program["file"], int(program.get("opset", OPSET)))
 
 
-def _input(name: str, item: RawInput) -> Input:
+def input_of(name: str, item: RawInput) -> Input:
+    """One input, from its mapping in a recipe."""
     fixed = item.get("shape", [])
     low, high = item.get("range", (None, None))
     return Input(
@@ -157,17 +167,28 @@ def _dataset(dataset: RawDataset) -> Dataset:
     return Dataset("random", {"seed": int(dataset["random"].get("seed", 0))}, ())
 
 
-def _benchmark(benchmark: RawBenchmark) -> Options:
-    warmup = milliseconds_of(benchmark.get("warmup", "200ms"))
-    duration = milliseconds_of(benchmark.get("duration", "3s"))
-    assert warmup is not None  # noqa: S101 - the checks have refused what is no duration
-    assert duration is not None  # noqa: S101
-    return {
-        "warmup_ms": warmup,
-        "duration_s": duration / 1000,
-        "iterations": int(benchmark.get("iterations", 10)),
-        "streams": int(benchmark.get("streams", 1)),
-        "percentiles": [
-            float(value) for value in sorted(benchmark.get("percentiles", (90, 95, 99)))
-        ],
-    }
+def _package(package: RawPackage) -> Package:
+    return Package(
+        licence=package.get("licence"),
+        notices=tuple(package.get("notices", ())),
+        triton=_triton(package["triton"]) if "triton" in package else None,
+    )
+
+
+def _triton(triton: RawTriton) -> Triton:
+    delay = milliseconds_of(triton.get("queue_delay", "0ms"))
+    assert delay is not None  # noqa: S101 - the checks have refused what is no duration
+    return Triton(
+        engine=triton.get("engine", True),
+        onnx=triton.get("onnx", False),
+        instances=int(triton.get("instances", 1)),
+        gpus=tuple(int(number) for number in triton.get("gpus", ())),
+        batching=triton.get("batching", True),
+        queue_delay_us=round(delay * 1000),
+        warmup=triton.get("warmup", True),
+    )
+
+
+def _deploy(deploy: RawDeploy) -> Deploy:
+    kind, version = next(iter(deploy.items()))
+    return Deploy(kind, str(version))

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtbuild.recipe.build import PRECISIONS, UNCHANGED
+from trtbuild.recipe.check_benchmark import check_benchmark
 from trtbuild.recipe.check_build import check_build
 from trtbuild.recipe.check_files import Finding, Kind, check_file
 from trtbuild.recipe.check_inputs import check_inputs
+from trtbuild.recipe.check_package import DEPLOYMENTS, check_deploy, check_package
 from trtbuild.recipe.check_python import check_callable
 from trtbuild.recipe.model import JSONValue
 from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed, shown
@@ -169,14 +171,19 @@ def _metric(checked: Checked, key: Key, metric: RawMetric) -> Iterator[Problem]:
 
 
 def _benchmark(checked: Checked) -> Iterator[Problem]:
-    benchmark = checked.raw.get("benchmark", {})
-    for name, value in (
-        ("warmup", benchmark.get("warmup")),
-        ("duration", benchmark.get("duration")),
-    ):
-        if value is not None and milliseconds_of(value) is None:
-            text = f"expected a duration such as 200ms, 3s or 1m, got {shown(value)}"
-            yield Problem(("benchmark", name), text)
+    inputs = checked.raw.get("inputs")
+    right = inputs is not None and inputs == checked.at("inputs") and not any(_inputs(checked))
+    return check_benchmark(checked.raw, checked.at, checked.file, inputs_right=right)
+
+
+def _package(checked: Checked) -> Iterator[Problem]:
+    return check_package(checked.raw, checked.file)
+
+
+def _deploy(checked: Checked) -> Iterator[Problem]:
+    if checked.has("deploy"):
+        yield from _exactly_one(checked, ("deploy",), DEPLOYMENTS)
+    yield from check_deploy(checked.raw)
 
 
 def _inputs(checked: Checked) -> Iterator[Problem]:
@@ -192,4 +199,6 @@ _PARTS: tuple[Callable[[Checked], Iterator[Problem]], ...] = (
     _build,
     _verify,
     _benchmark,
+    _package,
+    _deploy,
 )

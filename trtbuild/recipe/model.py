@@ -103,6 +103,45 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class Benchmark:
+    """How engines are measured, and what they are held to."""
+
+    options: Options  # of the stage, with every default
+    files: tuple[tuple[str, str], ...]  # inputs and the files with their values, sorted
+    gates: Options  # as written; they are judged after the run and decide no result
+
+
+@dataclass(frozen=True, slots=True)
+class Triton:
+    """How Triton Inference Server is to serve the variants."""
+
+    engine: bool
+    onnx: bool  # a further model per variant, for ONNX Runtime
+    instances: int
+    gpus: tuple[int, ...]  # () is all of them
+    batching: bool
+    queue_delay_us: int
+    warmup: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a release holds beside the engines; it decides no action."""
+
+    licence: str | None
+    notices: tuple[str, ...]
+    triton: Triton | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Where the engines will run: "tensorrt", "tensorrt_rtx" or "triton", and its version."""
+
+    kind: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One recipe: a model and how it becomes engines.
 
@@ -117,7 +156,9 @@ class Recipe:
     precisions: dict[str, Options]  # variant name -> options of that precision
     build: Build
     verify: Verify | None
-    benchmark: Options | None
+    benchmark: Benchmark | None
+    package: Package
+    deploy: Deploy | None
     path: Path = field(compare=False)
     positions: dict[tuple[str | int, ...], Position] = field(compare=False, repr=False)
 

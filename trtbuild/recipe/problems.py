@@ -40,6 +40,15 @@ class Problem:
         return Report(str(path), position, f"{place}{key}: {self.text}{remedy}")
 
 
+class BadKey(ValueError):  # noqa: N818 - reads as what it is
+    """A value that means nothing, found by who gives a part of a recipe its meaning."""
+
+    def __init__(self, key: Key, text: str) -> None:
+        super().__init__(f"{dotted_key(key)}: {text}")
+        self.key = key
+        self.text = text
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """A problem as it is printed, and what reports are sorted by."""

@@ -110,14 +110,83 @@ class RawVerify(TypedDict, total=False):
     metrics: dict[str, RawMetric]
 
 
+class RawBenchmarkInputs(TypedDict, total=False):
+    """`benchmark.inputs`."""
+
+    seed: int
+    files: dict[str, str]
+
+
+class RawBaseline(TypedDict, total=False):
+    """`benchmark.baselines[N]`, of any kind."""
+
+    kind: str
+    dtype: str
+    tf32: bool
+    mode: str
+    provider: str
+    threads: int
+
+
 class RawBenchmark(TypedDict, total=False):
     """`benchmark`."""
 
+    shapes: Any  # what `trtbuild.recipe.benchmark_shapes` reads
+    inputs: RawBenchmarkInputs
     warmup: str
     duration: str
     iterations: int
     streams: int
+    threads: bool
+    transfers: bool
+    overlap: bool
+    wait: str
+    cuda_graph: bool | str
+    sleep: str
+    idle: str
+    profile_index: int
+    allocation: str
+    persistent_cache_ratio: float
+    weight_streaming_budget: int | str
+    runtime_cache: bool
+    kernel_specialization: str
     percentiles: list[float]
+    profile: bool
+    time_deserialize: bool
+    time_refit: bool
+    export: list[str]
+    baselines: list[str | RawBaseline]
+    rounds: int
+    round: str
+    gates: dict[str, str | dict[str, str]]
+
+
+class RawTriton(TypedDict, total=False):
+    """`package.triton`."""
+
+    engine: bool
+    onnx: bool
+    instances: int
+    gpus: list[int]
+    batching: bool
+    queue_delay: str
+    warmup: bool
+
+
+class RawPackage(TypedDict, total=False):
+    """`package`."""
+
+    licence: str
+    notices: list[str]
+    triton: RawTriton
+
+
+class RawDeploy(TypedDict, total=False):
+    """`deploy`."""
+
+    tensorrt: str
+    tensorrt_rtx: str
+    triton: str
 
 
 class RawRecipe(TypedDict, total=False):
@@ -133,3 +202,5 @@ class RawRecipe(TypedDict, total=False):
     build: RawBuild
     verify: RawVerify
     benchmark: RawBenchmark
+    package: RawPackage
+    deploy: RawDeploy

@@ -146,15 +146,15 @@ def _default(name: str, key: dict[str, Any], rules: dict[str, Any]) -> str:
 
 
 def _code(value: Any) -> str:
-    return f"`{_flow(value)}`"
+    return f"`{flow(value)}`"
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value as a recipe writes it in one line."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_flow(k)}: {_flow(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{flow(k)}: {flow(v)}' for k, v in value.items())}}}"
     if isinstance(value, list):
-        return f"[{', '.join(_flow(item) for item in value)}]"
+        return f"[{', '.join(flow(item) for item in value)}]"
     if isinstance(value, str) and _PLAIN.fullmatch(value) and plain_value(value) == value:
         return value
     return json.dumps(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.model import Options
 from trtbuild.stages.base import Output, Requirement, Stage
@@ -14,6 +16,10 @@ ONNXRUNTIME = Requirement("onnxruntime", "")
 SURGEON = Requirement("onnx-graphsurgeon", "")
 NUMPY = Requirement("numpy", "")
 TORCH = Requirement("torch", "torch")
+CUDA = Requirement("pycuda", "gpu", ("cuda-bindings",))
+
+MEASURED = ("times.json", "profile.json", "output.json", "layers.json", "runtime.cache")
+"""What a benchmark writes where its settings ask for it."""
 
 
 def _source(options: Options) -> tuple[Requirement, ...]:
@@ -43,6 +49,10 @@ def _backend(options: Options) -> Requirement:
     return backend_requirement(str(options["backend"]))
 
 
+def _surgery(_: Options) -> tuple[Requirement, ...]:
+    return (ONNX, SURGEON, ONNXRUNTIME)  # constants are folded by onnxruntime
+
+
 def _quantize(_: Options) -> tuple[Requirement, ...]:
     # All but the first three are imported by modelopt.onnx.
     names = ("nvidia-modelopt", "torch", "onnxscript", "onnxslim", "polygraphy", "lief")
@@ -60,14 +70,25 @@ def _builds_for_this_gpu(options: Options) -> bool:
 def _verify(options: Options) -> tuple[Requirement, ...]:
     if not options["gpu"]:
         return (ONNX, ONNXRUNTIME, NUMPY)
-    return (ONNX, ONNXRUNTIME, NUMPY, _backend(options), Requirement("pycuda", "gpu"))
+    return (ONNX, ONNXRUNTIME, NUMPY, _backend(options), CUDA)
+
+
+def _benchmark(options: Options) -> tuple[Requirement, ...]:
+    baselines: Any = options["baselines"]
+    kinds = {spec["kind"] for spec in baselines}
+    found = {_backend(options), NUMPY, CUDA}
+    if "onnxruntime" in kinds:
+        found.add(Requirement("onnxruntime", "", ("onnxruntime-gpu",)))
+    if kinds - {"onnxruntime"}:
+        found |= {TORCH, *_source(options)}
+    return tuple(sorted(found, key=lambda requirement: requirement.distribution))
 
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("export", 1, "trtbuild.stages.export", (MODEL,), _source),
-        Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), lambda _: (ONNX, SURGEON)),
+        Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), _surgery),
         Stage(
             "reference",
             1,
@@ -105,10 +126,10 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "benchmark",
-            1,
+            2,
             "trtbuild.stages.benchmark",
-            (Output("result", ("benchmark.json",)),),
-            lambda options: (_backend(options), Requirement("pycuda", "gpu")),
+            (Output("result", ("benchmark.json", *MEASURED), optional=MEASURED),),
+            _benchmark,
             needs_gpu=lambda _: True,
         ),
     )

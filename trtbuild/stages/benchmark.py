@@ -33,8 +33,8 @@ def run(context: StageContext) -> None:
     output.json, layers.json (trtexec's files, of the first point) and runtime.cache (RTX).
 
     Roles that may be there: `input.NAME` (values of an input, else random), `accepted` (the
-    engine to judge a regression by), `model` (ONNX, for baselines and refit), `runtime_cache`,
-    and those of the source (factory, weights, program).
+    engine to judge a regression by), `model` (ONNX, for baselines), `refit` (ONNX, whose weights
+    time_refit puts in), `runtime_cache`, and those of the source (factory, weights, program).
     Options: backend, inputs (of the recipe; [] for the engine's own opt shapes), points (a list
     of {"name", "shapes": {input: shape}}; missing: one at opt), seed, provider (of CUDA; null),
     baselines (see make_baseline), source (of the export stage), and those of Settings.
@@ -182,9 +182,9 @@ def _take_runtime_cache(
 def _load_times(context: StageContext, engine: Engine, settings: Settings) -> Options:
     refit = None
     if settings.time_refit:
-        if "model" not in context.inputs:
+        if "refit" not in context.inputs:
             raise StageError("time_refit needs the ONNX model that the engine was built from")
-        refit = time_refit(engine, context.inputs["model"])
+        refit = time_refit(engine, context.inputs["refit"])
     return {
         "first_ms": engine.load_ms,
         "deserialize": time_deserialize(engine) if settings.time_deserialize else None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.cuda.probe import probe
@@ -10,6 +12,7 @@ from trtbuild.errors import StageError
 from trtbuild.recipe.build_section import TIMING_CACHE
 from trtbuild.recipe.build_table import OPTIONS
 from trtbuild.recipe.model import Input, Options
+from trtbuild.stages.steady import in_fresh_heap
 from trtbuild.trt.builder import Built, Order, build_engine
 from trtbuild.trt.flavour import Flavour, load_backend
 from trtbuild.trt.logger import recording
@@ -18,8 +21,6 @@ from trtbuild.trt.profile import Range
 from trtbuild.trt.timing_cache import TimingPlan, cache_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trtbuild.stages.base import StageContext
 
 _SETTINGS = frozenset(row.path[0] for row in OPTIONS)
@@ -34,11 +35,18 @@ def run(context: StageContext) -> None:
     the inputs or an option are refused, MissingPackage or UsageError where the backend cannot be
     used.
     """
+    in_fresh_heap(lambda: _run(context))
+
+
+def _run(context: StageContext) -> None:
     options: Any = context.options
     flavour = load_backend(options["backend"])
-    with recording(flavour, context.outputs / "build.log") as log:
+    model = context.inputs["model"].resolve()
+    # The builder gets a name and no path: the length of one would show in the engine's bytes.
+    log_path = context.outputs / "build.log"
+    with contextlib.chdir(model.parent), recording(flavour, log_path) as log:
         order = Order(
-            model=context.inputs["model"],
+            model=Path(model.name),
             inputs=tuple(map(_input, options["inputs"])),
             precision=options["precision"],
             settings={key: value for key, value in options.items() if key in _SETTINGS},

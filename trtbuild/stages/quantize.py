@@ -1,12 +1,12 @@
-"""Puts a precision into the graph: casts for fp16."""
+"""Puts a precision into the graph: casts for fp16 and bf16, Q/DQ for int8 and fp8, int4 weights."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trtbuild.dataset import demand_of, open_dataset
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import parse_inputs
 from trtbuild.model.onnx_file import (
@@ -17,18 +17,32 @@ from trtbuild.model.onnx_file import (
     output_types,
     save_model,
 )
-from trtbuild.precision.cases import open_cases
+from trtbuild.precision import int4
+from trtbuild.precision.cases import Cases, open_cases
+from trtbuild.precision.choice import Wish
+from trtbuild.precision.constants import FP16_LARGEST
+from trtbuild.precision.describe import describe
 from trtbuild.precision.lowfloat import Lowered, lower
-from trtbuild.precision.obtained import count_types, node_types
+from trtbuild.precision.quantized import (
+    Ground,
+    Quantized,
+    quantize_activations,
+    quantize_weights,
+)
+from trtbuild.precision.table import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import onnx
 
+    from trtbuild.model.inputs import Arrays
     from trtbuild.recipe.model import Input
     from trtbuild.reporter import Reporter
     from trtbuild.stages.base import StageContext
 
-FORMAT = 1
+_TYPES = {"fp16": "float16", "bf16": "bfloat16"}
 
 
 def run(context: StageContext) -> None:
@@ -36,47 +50,113 @@ def run(context: StageContext) -> None:
     options: Any = context.options
     model = load_model(context.inputs["model"])
     inputs = parse_inputs(options["inputs"])
-    keep_io_types = bool(options.get("keep_io_types", True))
-    declared = _declared_types(model, inputs, keep_io_types=keep_io_types)
-    reference = _reference(context)
-    with open_cases(reference, inputs, options.get("renames")) as cases:
-        result = lower(
-            model,
-            "fp16",
-            keep_io_types=keep_io_types,
-            keep_fp32=tuple(options.get("keep_fp32") or ()),
-            cases=cases,
-            progress=context.reporter.progress,
-        )
-    context.reporter.progress("checking and writing", 0.95)
-    _warn(result, context.reporter)
-    _require_types(result.model, declared)
-    document = _document(result, options["precision"])  # before saving moves weights out
-    _write(result.model, context.outputs / "model.onnx")
-    (context.outputs / "quantize.json").write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _reference(context: StageContext) -> Path | None:
+    declared = _declared_types(model, inputs, options)
     reference = context.inputs.get("reference")
-    if reference is None:
+    if reference is None and _base(options) != "fp32":
         context.reporter.warn(
             "ranges are measured on seeded values in the declared ranges, since the recipe has no "
             "dataset: give `verify: {dataset: ...}` to measure them on real data"
         )
-    return reference
+    with open_cases(reference, inputs) as cases:
+        result = _convert(model, context, cases)
+    context.reporter.progress("checking and writing", 0.95)
+    target = result.model
+    lowered = result if isinstance(result, Lowered) else result.lowered
+    if lowered is not None:
+        _warn(lowered, context.reporter)
+    _require_types(target, declared)
+    document = describe(result, options["precision"], _base(options), _tool(lowered))
+    _write(target, context.outputs / "model.onnx")
+    (context.outputs / "quantize.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _convert(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Lowered | Quantized:
+    options: Any = context.options
+    ground = Ground(
+        base=_base(options),
+        keep_io_types=bool(options.get("keep_io_types", True)),
+        keep_fp32=_names(options, "keep_fp32"),
+        cases=cases,
+        progress=context.reporter.progress,
+    )
+    match options["precision"]:
+        case "fp16" | "bf16" as low:
+            return lower(
+                model,
+                low,
+                keep_io_types=ground.keep_io_types,
+                keep_fp32=ground.keep_fp32,
+                cases=cases,
+                progress=ground.progress,
+            )
+        case "int8" | "fp8" as kind:
+            wish = Wish(
+                kind,
+                op_types=_names(options, "op_types"),
+                exclude=_names(options, "exclude"),
+                attention=bool(options.get("attention", False)),
+                per_channel=bool(options.get("per_channel", True)),
+            )
+            table = read_table(context.inputs["calibration"])
+            return quantize_activations(model, wish, table.amax, ground)
+        case "int4":
+            return _quantize_weights(model, context, ground)
+        case other:
+            raise StageError(
+                f"'{other}' is no precision that changes the graph",
+                where="precision",
+                hint="the precisions are fp16, bf16, int8, fp8 and int4",
+            )
+
+
+def _quantize_weights(model: onnx.ModelProto, context: StageContext, ground: Ground) -> Quantized:
+    options: Any = context.options
+    wish = int4.Wish(
+        method=options.get("method") or int4.METHOD,
+        block=options.get("block_size") or int4.BLOCK,
+        exclude=_names(options, "exclude"),
+    )
+
+    def batches() -> Iterator[Arrays]:
+        calibration = options["calibration"]
+        demand = demand_of(
+            calibration["dataset"],
+            parse_inputs(options["inputs"]),
+            context.folder,
+            context.inputs.get("dataset"),
+            samples=calibration.get("samples"),
+            batch=calibration.get("batch"),
+            warn=context.reporter.warn,
+        )
+        for count, batch in enumerate(open_dataset(demand), start=1):
+            ground.progress(f"measuring activations for {wish.method}, batch {count}", None)
+            yield batch.inputs
+
+    return quantize_weights(model, wish, batches, ground)
+
+
+def _base(options: Any) -> Any:
+    """What the graph computes in where it is not quantized: "fp32", "fp16" or "bf16"."""
+    precision = options["precision"]
+    return precision if precision in _TYPES else options.get("base") or "fp32"
+
+
+def _names(options: Any, key: str) -> tuple[str, ...]:
+    return tuple(options.get(key) or ())
 
 
 def _declared_types(
-    model: onnx.ModelProto, inputs: tuple[Input, ...], *, keep_io_types: bool
+    model: onnx.ModelProto, inputs: tuple[Input, ...], options: Any
 ) -> dict[str, str]:
-    """The type that each input and output must have in the result; float32 becomes float16 where
-    the types are not kept. The recipe's inputs count, and the model's for its outputs.
+    """The type that each input and output must have in the result; float32 becomes the base's type
+    where the types are not kept. The recipe's inputs count, and the model's for its outputs.
     """
     types = {item.name: item.dtype for item in output_types(model)}
     types.update((item.name, item.dtype) for item in inputs)
-    if keep_io_types:
+    low = _TYPES.get(_base(options))
+    if options.get("keep_io_types", True) or low is None:
         return types
-    return {name: "float16" if dtype == "float32" else dtype for name, dtype in types.items()}
+    return {name: low if dtype == "float32" else dtype for name, dtype in types.items()}
 
 
 def _require_types(model: onnx.ModelProto, declared: dict[str, str]) -> None:
@@ -96,33 +176,22 @@ def _write(model: onnx.ModelProto, path: Path) -> None:
     check_model(path)
 
 
-def _warn(result: Lowered, reporter: Reporter) -> None:
-    for constant in result.saturated:
+def _warn(lowered: Lowered, reporter: Reporter) -> None:
+    for constant in lowered.saturated:
         reporter.warn(
             f"constant '{constant.tensor}' reaches {constant.largest:.4g}, beyond float16: "
-            "saturated to 65504, which leaves the float32 outputs as they are"
+            f"saturated to {FP16_LARGEST:.0f}, which leaves the float32 outputs as they are"
         )
-    if result.overflow:
-        tensor, largest = result.overflow[0]
+    if lowered.overflow:
+        tensor, largest = lowered.overflow[0]
         reporter.warn(
-            f"{len(result.overflow)} tensors go beyond float16's 65504, the furthest "
+            f"{len(lowered.overflow)} tensors go beyond float16's {FP16_LARGEST:.0f}, the furthest "
             f"'{tensor}' with {largest:.4g}: the nodes that make and read them stay in float32"
         )
 
 
-def _document(result: Lowered, precision: str) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "precision": precision,
-        "tool": f"modelopt {importlib.metadata.version('nvidia-modelopt')}",
-        "kept_fp32": [
-            {"node": kept.node, "op_type": kept.op_type, "reason": kept.reason}
-            for kept in result.kept
-        ],
-        "nodes": {"fp16": 0, "fp32": 0} | count_types(node_types(result.model)),
-        "saturated": [
-            {"tensor": constant.tensor, "largest": constant.largest}
-            for constant in result.saturated
-        ],
-        "overflow": [{"tensor": tensor, "largest": largest} for tensor, largest in result.overflow],
-    }
+def _tool(lowered: Lowered | None) -> str:
+    """What made the casts; Q/DQ are trtbuild's own."""
+    if lowered is None:
+        return "trtbuild"
+    return f"modelopt {importlib.metadata.version('nvidia-modelopt')}"

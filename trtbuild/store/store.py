@@ -9,12 +9,17 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trtbuild.errors import StoreError
-from trtbuild.store.action_cache import ActionCache
+from trtbuild.store.action_cache import ActionCache, Trace
 from trtbuild.store.cas import CAS
-from trtbuild.store.files import file_lock, store_errors, write_file
+from trtbuild.store.files import Copied, file_lock, store_errors, write_file
 from trtbuild.store.memo import Memo
+
+if TYPE_CHECKING:
+    from trtbuild.store.remote import Remote
+    from trtbuild.store.upload import Uploader
 
 README = b"""This folder is the cache of trtbuild. It can be deleted at any time: whatever is
 missing is built again. Do not edit the files in it; they are shared and read-only.
@@ -35,6 +40,8 @@ class Store:
         self.memo = Memo(root / "memo.sqlite")
         self.cas = CAS(root / "cas", self.memo)
         self.actions = ActionCache(root)
+        self.remote: Remote | None = None
+        self._uploader: Uploader | None = None
         self._run = contextlib.ExitStack()
         self._running = False
 
@@ -82,6 +89,71 @@ class Store:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.with_suffix(".lock").unlink(missing_ok=True)
+
+    def use_remote(self, remote: Remote) -> None:
+        """Ask a remote cache for what is not here, and give it what is new if it may be filled."""
+        self.remote = remote
+        if not remote.read_only:
+            from trtbuild.store.upload import Uploader  # only with a remote cache
+
+            self._uploader = Uploader(self.root, self.cas, self.actions, remote)
+
+    def find(self, key: str) -> Trace | None:
+        """The trace of a key, here or in the remote cache."""
+        trace = self.actions.lookup(key)
+        if trace is None and self.remote is not None:
+            trace = self.remote.trace(key)
+        return trace
+
+    def holds(self, trace: Trace) -> bool:
+        """Whether all that a trace names is here or in the remote cache."""
+        lacking = [digest for _, digest in trace.outputs if not self.cas.has(digest)]
+        remote = self.remote
+        return not lacking or (remote is not None and all(map(remote.has, lacking)))
+
+    def obtain(self, key: str, trace: Trace, progress: Copied | None = None) -> bool:
+        """Have all that a trace names here, and the trace; False where something cannot be had.
+
+        To be called with `in_use` not held: fetching takes long. Raises StoreError.
+        """
+        lacking = [digest for _, digest in trace.outputs if not self.cas.verified(digest)]
+        if not lacking and self.actions.lookup(key) is not None:
+            self.actions.mark_used(key)
+            return True
+        if lacking and self.remote is None:
+            return False
+        with self.scratch() as folder:
+            fetched = []
+            for number, digest in enumerate(lacking):
+                file = folder / str(number)
+                if self.remote is None or not self.remote.fetch(digest, file, progress):
+                    return False
+                fetched.append((file, digest))
+            with self.in_use():
+                for file, digest in fetched:
+                    self.cas.adopt(file, digest)
+                self._write(key, trace)
+        return True
+
+    def record(self, key: str, trace: Trace) -> None:
+        """Write the trace of what has just been stored, and have it uploaded. Raises StoreError."""
+        self._write(key, trace)
+        if self._uploader is not None:
+            self._uploader.add(key)
+
+    def uploads_left(self, seconds: float) -> int:
+        """Wait for uploads, but no longer than that; how many are left."""
+        return 0 if self._uploader is None else self._uploader.left_after(seconds)
+
+    def _write(self, key: str, trace: Trace) -> None:
+        from trtbuild.store.index import Index, base_of  # a no-op writes nothing
+
+        self.actions.record(key, trace)
+        if base := base_of(trace.action):
+            self.actions.record_discovered(base, tuple(sorted(trace.action["discovered"])))
+        index = Index(self.root)
+        index.add(key)
+        index.close()
 
     def close(self) -> None:
         """Release the memo, and say that this run has ended."""

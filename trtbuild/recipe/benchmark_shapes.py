@@ -1,19 +1,23 @@
 """The shapes that a benchmark measures: one point, several, or a sweep over a dimension.
 
-Pure and light: the plan turns what a recipe says into points with it.
+Pure: what a recipe says becomes the points that the benchmark stage takes.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trtbuild.recipe.model import Input, Options, Shape
+from trtbuild.recipe.problems import BadKey, listed
 
 SIZES = ("min", "opt", "max")
+MOST = 256
+"""Points of one benchmark: more is a mistake in a sweep, which would run for hours."""
+
 _AXIS = re.compile(r"(?P<input>.+)\[(?P<axis>\d+)\]")
 
 
@@ -35,51 +39,59 @@ def points_of(spec: Any, inputs: Sequence[Input]) -> tuple[Point, ...]:
     It is "min", "opt" or "max"; a mapping of inputs to shapes (the others stay at opt); a mapping
     {sweep: {KEY: [sizes]}}, where KEY is a dimension's name, "batch" for the first dynamic axis
     of every input, or "INPUT[AXIS]", and several keys give every combination; or a list of these.
-    Raises ValueError, with the key that is wrong, for what the inputs do not have.
+    Raises BadKey for what the inputs do not have.
     """
     items = spec if isinstance(spec, list) else [spec]
-    points = [point for item in items for point in _points(item, inputs)]
+    points = list(itertools.islice((p for item in items for p in _points(item, inputs)), MOST + 1))
     names = [point.name for point in points]
+    if not points:
+        raise BadKey(("shapes",), "there is nothing to measure")
+    if len(points) > MOST:
+        raise BadKey(("shapes",), f"these are more than {MOST} points")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"shapes: {', '.join(twice)} twice")
+        raise BadKey(("shapes",), f"{listed(twice)} would be measured twice")
     return tuple(points)
 
 
-def _points(item: Any, inputs: Sequence[Input]) -> list[Point]:
+def _points(item: Any, inputs: Sequence[Input]) -> Iterator[Point]:
     if isinstance(item, str):
         if item not in SIZES:
-            raise ValueError(f"shapes: '{item}' is not one of {', '.join(SIZES)}")
-        return [Point(item, {i.name: getattr(i, item) for i in inputs})]
-    if "sweep" in item:
-        return _sweep(item["sweep"], inputs)
-    return [_named(item, inputs)]
+            raise BadKey(("shapes",), f"'{item}' is not one of {', '.join(SIZES)}")
+        yield Point(item, {i.name: getattr(i, item) for i in inputs})
+    elif isinstance(item.get("sweep"), dict):
+        if len(item) > 1:
+            others = listed(name for name in item if name != "sweep")
+            raise BadKey(("shapes",), f"a sweep goes with no other key, here is {others} too")
+        yield from _sweep(item["sweep"], inputs)
+    else:
+        yield _named(item, inputs)
 
 
 def _named(item: dict[str, Any], inputs: Sequence[Input]) -> Point:
     shapes = {i.name: i.opt for i in inputs}
     for name, sizes in item.items():
         if name not in shapes:
-            raise ValueError(f"shapes.{name}: the inputs are {', '.join(shapes)}")
-        shapes[name] = tuple(sizes)
+            raise BadKey(("shapes", name), f"it is no input ({', '.join(shapes)})")
+        if not isinstance(sizes, list):
+            raise BadKey(("shapes", name), "expected a shape, such as [16, 3, 224, 224]")
+        shapes[name] = tuple(int(size) for size in sizes)
     return _checked(Point(_label(item), shapes), inputs)
 
 
 def _label(item: dict[str, Any]) -> str:
     """trtexec's notation: image:16x3x224x224,mask:16."""
-    return ",".join(f"{name}:{'x'.join(map(str, sizes))}" for name, sizes in item.items())
+    return ",".join(f"{name}:{'x'.join(f'{n:g}' for n in sizes)}" for name, sizes in item.items())
 
 
-def _sweep(sweep: dict[str, list[int]], inputs: Sequence[Input]) -> list[Point]:
-    found = []
+def _sweep(sweep: dict[str, list[int]], inputs: Sequence[Input]) -> Iterator[Point]:
     for sizes in itertools.product(*sweep.values()):
         shapes = {i.name: list(i.opt) for i in inputs}
         for key, size in zip(sweep, sizes, strict=True):
             for name, axis in _places(key, inputs):
-                shapes[name][axis] = size
-        label = ",".join(f"{key}={size}" for key, size in zip(sweep, sizes, strict=True))
+                shapes[name][axis] = int(size)
+        label = ",".join(f"{key}={size:g}" for key, size in zip(sweep, sizes, strict=True))
         point = Point(label, {name: tuple(shape) for name, shape in shapes.items()})
-        found.append(_checked(point, inputs))
-    return found
+        yield _checked(point, inputs)
 
 
 def _places(key: str, inputs: Sequence[Input]) -> list[tuple[str, int]]:
@@ -100,8 +112,9 @@ def _places(key: str, inputs: Sequence[Input]) -> list[tuple[str, int]]:
         batched = [(item.name, 0) for item in inputs if item.min[:1] != item.max[:1]]
         if batched:
             return batched
-    raise ValueError(
-        f"shapes.sweep.{key}: it is no dimension's name, no INPUT[AXIS], and no batch that changes"
+    raise BadKey(
+        ("shapes", "sweep", key),
+        "it is no dimension's name, no INPUT[AXIS], and no batch that changes",
     )
 
 
@@ -112,8 +125,9 @@ def _checked(point: Point, inputs: Sequence[Input]) -> Point:
             low <= size <= high for low, size, high in zip(item.min, shape, item.max, strict=True)
         )
         if not sound:
-            raise ValueError(
-                f"shapes: {point.name} makes {item.name} {list(shape)}, built is {list(item.min)} "
-                f"to {list(item.max)}"
+            raise BadKey(
+                ("shapes",),
+                f"{point.name} makes {item.name} {list(shape)}, built is {list(item.min)} to "
+                f"{list(item.max)}",
             )
     return point

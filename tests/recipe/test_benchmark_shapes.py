@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from trtbuild.benchmark.shapes import points_of
+from trtbuild.recipe.benchmark_shapes import points_of
 from trtbuild.recipe.model import Input
 
 IMAGE = Input("image", "float32", (1, 3, 8, 8), (4, 3, 8, 8), (16, 3, 8, 8), None, None)
@@ -53,12 +53,16 @@ def test_a_sweep_over_one_axis_and_several_keys_gives_every_combination() -> Non
     ("spec", "message"),
     [
         ("biggest", "'biggest' is not one of min, opt, max"),
-        ({"picture": [1]}, "shapes.picture: the inputs are image, mask"),
+        ({"picture": [1]}, r"shapes.picture: it is no input \(image, mask\)"),
         ({"mask": [17, 2]}, r"makes mask \[17, 2\], built is \[1, 2\] to \[16, 9\]"),
         ({"mask": [4]}, r"makes mask \[4\]"),
         ({"sweep": {"height": [8]}}, "shapes.sweep.height: it is no dimension's name"),
         ({"sweep": {"image[7]": [8]}}, "it is no dimension's name"),
-        (["opt", "opt"], "opt twice"),
+        (["opt", "opt"], "opt would be measured twice"),
+        ([], "there is nothing to measure"),
+        ({"sweep": {"batch": [1]}, "mask": [4, 2]}, "a sweep goes with no other key, here is mask"),
+        ({"mask": {"batch": [1]}}, "shapes.mask: expected a shape"),
+        ({"sweep": {"length": list(range(2, 10)), "batch": [1] * 40}}, "more than 256 points"),
     ],
 )
 def test_shapes_that_the_inputs_do_not_have_are_refused(spec: Any, message: str) -> None:

@@ -1,0 +1,195 @@
+"""Look into the cache, check it, keep it small, and exchange results with a remote one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.cli.common import add_json, add_places
+from trtbuild.cli.settings import resolve
+from trtbuild.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from trtbuild.store.roots import Keep
+
+Values = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild cache` takes."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (summary, _) in ACTIONS.items():
+        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if name == "show":
+            sub.add_argument("key", metavar="KEY", help="an action key, or how one begins")
+        if name == "ls":
+            sub.add_argument("--stage", metavar="STAGE", help="only actions of this stage")
+        if name == "verify":
+            sub.add_argument("--repair", action="store_true", help="remove what is damaged")
+        if name == "gc":
+            _add_gc(sub)
+        add_places(sub)
+        add_json(sub)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Do what was asked for."""
+    values = {name: value.value for name, value in resolve(options).items()}
+    return ACTIONS[options.action][1](options, values)
+
+
+def _add_gc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-size",
+        dest="cache_max_size",
+        metavar="SIZE",
+        help="shrink to this size, the least recently used first: 50GB",
+    )
+    parser.add_argument(
+        "--max-age",
+        dest="cache_max_age",
+        metavar="AGE",
+        help="remove what was not used for so long: 90d, 12h",
+    )
+    parser.add_argument(
+        "--keep-locked",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="DIR",
+        help="keep what the lock files (*.lock) at or below DIR name (default: here)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+
+
+def _stats(options: argparse.Namespace, values: Values) -> ExitCode:
+    from trtbuild.report.cache import print_statistics, statistics
+    from trtbuild.store.gc import Limits, plan_collection, read_entries
+
+    root = _existing(values)
+    entries, damaged = read_entries(root)
+    collection = plan_collection(root, entries, damaged, Limits(), _kept(root, None))
+    _print(options, statistics(root, collection, entries), print_statistics)
+    return ExitCode.DONE
+
+
+def _ls(options: argparse.Namespace, values: Values) -> ExitCode:
+    from trtbuild.report.cache import entry_document, print_entries
+    from trtbuild.store.gc import read_entries
+
+    entries = [
+        entry
+        for entry in read_entries(_existing(values))[0]
+        if options.stage is None or entry.stage == options.stage
+    ]
+    entries.sort(key=lambda entry: -entry.used)
+    document = {"format": 1, "actions": [entry_document(entry) for entry in entries]}
+    _print(options, document, lambda _: print_entries(entries))
+    return ExitCode.DONE
+
+
+def _show(options: argparse.Namespace, values: Values) -> ExitCode:
+    from trtbuild.report.cache import print_trace
+    from trtbuild.store.index import keys_starting_with
+    from trtbuild.store.store import Store
+
+    root = _existing(values)
+    keys = keys_starting_with(root, options.key)
+    if len(keys) != 1:
+        many = ", ".join(key[:16] for key in keys)
+        raise UsageError(
+            f"{len(keys)} actions begin with {options.key}" if keys else f"no action {options.key}",
+            hint=many or "`trtbuild cache ls` lists them",
+        )
+    store = Store(root, shared=values["cache_shared"])
+    try:
+        trace = store.actions.lookup(keys[0])
+        if trace is None:
+            raise UsageError(f"the trace of {keys[0]} is damaged", hint="`trtbuild cache verify`")
+        present = [store.cas.has(digest) for _, digest in trace.outputs]
+    finally:
+        store.close()
+    document = {
+        "format": 1,
+        "key": keys[0],
+        "action": trace.action,
+        "seconds": trace.seconds,
+        "warnings": trace.warnings,
+        "outputs": {
+            name: {"sha256": digest.hash, "size_bytes": digest.size_bytes, "present": there}
+            for (name, digest), there in zip(trace.outputs, present, strict=True)
+        },
+    }
+    _print(options, document, lambda _: print_trace(keys[0], trace, present))
+    return ExitCode.DONE
+
+
+def _verify(options: argparse.Namespace, values: Values) -> ExitCode:
+    from trtbuild.report.cache import print_damage
+    from trtbuild.store.audit import audit, repair
+
+    root = _existing(values)
+    found = audit(root)
+    if options.repair:
+        repair(root, found)
+    document = {
+        "format": 1,
+        "repaired": options.repair,
+        "damaged": [{"path": str(damage.path), "text": damage.text} for damage in found],
+    }
+    _print(options, document, lambda _: print_damage(found, repaired=options.repair))
+    return ExitCode.DONE if options.repair or not found else ExitCode.FAILED
+
+
+def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
+    from trtbuild.report.cache import collection_document, print_collection
+    from trtbuild.store.files import file_lock
+    from trtbuild.store.gc import Limits, collect, plan_collection, read_entries
+
+    root = _existing(values)
+    limits = Limits(values["cache_max_size"], values["cache_max_age"])
+    with file_lock(root / "locks" / "gc"):
+        entries, damaged = read_entries(root)
+        kept = _kept(root, options.keep_locked)
+        collection = plan_collection(root, entries, damaged, limits, kept)
+        if not options.dry_run:
+            collect(root, collection)
+    document = collection_document(collection, done=not options.dry_run)
+    _print(options, document, lambda _: print_collection(collection, done=not options.dry_run))
+    return ExitCode.DONE
+
+
+def _kept(root: Path, folder: Path | None) -> Keep:
+    """What lock files keep: those that were registered with the cache, and those of a folder."""
+    from trtbuild.store.roots import keep, lock_files, registered
+
+    return keep([*registered(root), *(lock_files(folder) if folder is not None else ())])
+
+
+def _existing(values: Values) -> Path:
+    root: Path = values["cache"]
+    if not root.is_dir():
+        raise UsageError(f"there is no cache at {root}", hint="`trtbuild run` makes one")
+    return root
+
+
+def _print(
+    options: argparse.Namespace, document: dict[str, Any], text: Callable[[dict[str, Any]], None]
+) -> None:
+    if options.json:
+        from trtbuild.report.document import print_json
+
+        print_json(document)
+    else:
+        text(document)
+
+
+ACTIONS: dict[str, tuple[str, Callable[[argparse.Namespace, Values], ExitCode]]] = {
+    "stats": ("say how much is in the cache, by stage", _stats),
+    "ls": ("list the actions, the most recently used first", _ls),
+    "show": ("print one action: what it was made of, and what came out", _show),
+    "verify": ("read and hash everything again", _verify),
+    "gc": ("remove what is old, too much, or used by nothing", _gc),
+}

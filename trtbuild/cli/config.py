@@ -1,0 +1,40 @@
+"""Print each setting with where it comes from."""
+
+from __future__ import annotations
+
+import argparse
+
+from trtbuild.cli.common import add_json, add_places
+from trtbuild.cli.settings import SETTINGS, resolve, shown
+from trtbuild.errors import ExitCode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild config` takes."""
+    add_places(parser)
+    add_json(parser)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Print the settings that a run would have here."""
+    values = resolve(options)
+    if options.json:
+        from trtbuild.report.document import print_json
+
+        settings = {
+            setting.name: {
+                "value": None
+                if values[setting.name].value is None
+                else shown(values[setting.name].value),
+                "origin": values[setting.name].origin,
+                "variable": setting.variable,
+                "meaning": setting.meaning,
+            }
+            for setting in SETTINGS
+        }
+        print_json({"format": 1, "settings": settings})
+        return ExitCode.DONE
+    for setting in SETTINGS:
+        value = values[setting.name]
+        print(f"{setting.name:<15} {shown(value.value):<32} {value.origin}")  # noqa: T201 - the command's whole result
+    return ExitCode.DONE

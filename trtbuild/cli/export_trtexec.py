@@ -1,0 +1,50 @@
+"""Print the trtexec command lines that come nearest to a recipe, and what they cannot express."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from trtbuild.cli.common import add_json
+from trtbuild.errors import ExitCode
+from trtbuild.graph.action import ArtifactRef
+from trtbuild.graph.plan import plan
+from trtbuild.graph.session import output_folder
+from trtbuild.recipe.load import load_recipes
+from trtbuild.recipe.trtexec.export import Command, command_for
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild export-trtexec` takes."""
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe file")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where `trtbuild run --out` wrote")
+    add_json(parser)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Print a command for each variant."""
+    (recipe,) = load_recipes([options.recipe])
+    root = output_folder(recipe, options.out)
+    tasks = {task.id: task for task in plan(recipe)}
+    commands: dict[str, Command] = {}
+    for variant in recipe.precisions:
+        build = tasks[f"build:{variant}"]
+        model = next(i for i in build.inputs if isinstance(i, ArtifactRef) and i.role == "model")
+        onnx = root / tasks[model.task].folder / "model.onnx"
+        engine = root / variant / "trtexec.plan"
+        commands[variant] = command_for(recipe, variant, str(onnx), str(engine))
+    if options.json:
+        from trtbuild.report.document import print_json
+
+        found = {
+            name: {"command": list(command.words), "lacking": list(command.lacking)}
+            for name, command in commands.items()
+        }
+        print_json({"format": 1, "recipe": str(options.recipe), "variants": found})
+        return ExitCode.DONE
+    for name, command in commands.items():
+        print(f"# {recipe.name} {name}")  # noqa: T201 - the command's whole result
+        for line in command.lacking:
+            print(f"# not in this command: {line}")  # noqa: T201
+        print(f"{command.text}\n")  # noqa: T201
+    return ExitCode.DONE

@@ -1,0 +1,76 @@
+"""Write the recipe that does what a trtexec command did."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from trtbuild.errors import ExitCode, UsageError
+from trtbuild.recipe.trtexec.convert import Ports, convert
+from trtbuild.recipe.trtexec.read import Call, call_of, calls_in
+from trtbuild.recipe.trtexec.shapes import Port
+from trtbuild.recipe.trtexec.write import recipe_text
+from trtbuild.store.files import write_file
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild import-trtexec` takes."""
+    parser.add_argument(
+        "command_line",
+        nargs="+",
+        metavar="ARGS",
+        help="trtexec's arguments after --, or one quoted string, a shell script or a log",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the recipe there")
+    parser.add_argument("--name", default="", help="the recipe's name (default: the model's)")
+    parser.add_argument(
+        "--nth",
+        type=int,
+        default=1,
+        metavar="N",
+        help="the N-th command of a script or log (default 1)",
+    )
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Print the recipe, or write it to a file that is not there yet."""
+    call = _call(options.command_line, options.nth)
+    text = recipe_text(call, convert(call, _ports(call)), options.name)
+    if options.output is None:
+        print(text, end="")  # noqa: T201 - the command's whole result
+        return ExitCode.DONE
+    if options.output.exists():
+        raise UsageError(
+            "this file is there already", where=str(options.output), hint="choose another name"
+        )
+    write_file(options.output, text.encode())
+    return ExitCode.DONE
+
+
+def _call(words: list[str], nth: int) -> Call:
+    if len(words) > 1 or (words[0].startswith("--") and " " not in words[0]):
+        return call_of(words)
+    path = Path(words[0])
+    text = path.read_text(errors="replace") if path.is_file() else words[0]
+    calls = calls_in(text)
+    if not 1 <= nth <= len(calls):
+        raise UsageError(f"there are {len(calls)} commands in this, no number {nth}")
+    if len(calls) > 1:
+        print(f"command {nth} of {len(calls)}; --nth chooses", file=sys.stderr)  # noqa: T201
+    return calls[nth - 1]
+
+
+def _ports(call: Call) -> Ports | None:
+    """The inputs and outputs of the model that the call names, where it is there."""
+    files = [option.value for option in call.options if option.name == "--onnx"]
+    if not files or not files[-1] or not Path(files[-1]).is_file():
+        return None
+    from trtbuild.model.onnx_file import input_types, load_structure, output_types
+
+    model = load_structure(Path(files[-1]))
+    inputs, outputs = (
+        tuple(Port(item.name, item.dtype, item.dims) for item in types(model))
+        for types in (input_types, output_types)
+    )
+    return Ports(inputs, outputs)

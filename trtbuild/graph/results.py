@@ -1,0 +1,180 @@
+"""What the caches have of a task: finding it, bringing it here, and putting in what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trtbuild.errors import StageError
+from trtbuild.graph.action import Action, Reason, ReasonKind, Task
+from trtbuild.graph.bind import with_discovered
+from trtbuild.graph.execute import Execution
+from trtbuild.graph.workspace import Workspace
+from trtbuild.stages import STAGES
+from trtbuild.store.action_cache import Trace
+from trtbuild.store.store import Store
+
+EXACT = "exact"
+LINKED = frozenset({"engine.plan"})
+"""Files that may be hard links of the cache's: nothing reads them but as whole and closed files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The action of a task, and the entry that is taken for it, if there is one.
+
+    `key` is the entry's. `accepted` says how that differs from the action where a policy allows
+    it; without an entry, `action` has the files that the latest run was seen to read.
+    """
+
+    action: Action
+    key: str
+    trace: Trace | None = None
+    accepted: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The caches as one recipe uses them.
+
+    `policies` are the recipe's: what may differ between an action and an entry. With `anywhere`
+    what is not known on this machine (a GPU, a package) may be anything.
+    """
+
+    store: Store
+    workspace: Workspace
+    folder: Path
+    policies: tuple[str, ...] = (EXACT,)
+    anywhere: bool = False
+    link: bool = False
+
+    def find(self, action: Action) -> Found:
+        """The entry of an action; of the sets of discovered files, the first with a known key."""
+        base = action.key()
+        candidates = [self._with(action, names) for names in self.store.actions.discovered(base)]
+        candidates.append(action)
+        for candidate in candidates:
+            if (trace := self.store.actions.lookup(key := candidate.key())) is not None:
+                return Found(candidate, key, trace)
+        return self._find_elsewhere(action, base, candidates)
+
+    def restore(self, task: Task, trace: Trace, progress: Callable[[float], None]) -> bool:
+        """Put a task's outputs into its folder; False where the cache has lost one.
+
+        Raises StoreError.
+        """
+        wrong = {reason.field for reason in self.workspace.differences(task, trace.outputs)}
+        with self.store.in_use():
+            for name, digest in trace.outputs:
+                path = self.workspace.path(task, name)
+                link = self.link and name in LINKED
+                if name in wrong and not self.store.cas.materialise(
+                    digest, path, link=link, progress=progress
+                ):
+                    return False
+        names = tuple(n for output in STAGES[task.stage].outputs for n in output.files)
+        self.workspace.remove_others(task, names, {name for name, _ in trace.outputs})
+        return True
+
+    def record(self, task: Task, action: Action, execution: Execution) -> Trace:
+        """Store what a stage made. Blobs first, trace last: what a trace names is always there.
+
+        Raises StageError for an output that is missing, StoreError.
+        """
+        made = []
+        with self.store.in_use():
+            for output in STAGES[task.stage].outputs:
+                for name in output.files:
+                    file = execution.outputs / name
+                    if file.exists():
+                        made.append((name, self.store.cas.adopt(file)))
+                    elif name not in output.optional:
+                        raise StageError(f"the stage made no {name}", hint="see its log")
+            outputs = tuple(sorted(made))
+            trace = Trace(action.document(), outputs, execution.seconds, execution.warnings)
+            self.store.record(action.key(), trace)
+        return trace
+
+    def kin(self, action: Action) -> Iterator[tuple[str, Trace]]:
+        """Entries that share all with an action but tools, devices and what it discovered."""
+        from trtbuild.store.index import Index, kin_of
+
+        kin = kin_of(action.document())
+        index = Index(self.store.root)
+        keys = index.kin(kin)
+        index.close()
+        if self.store.remote is not None:
+            keys += [key for key in self.store.remote.kin(kin) if key not in keys]
+        for key in keys:
+            if (trace := self.store.find(key)) is not None:
+                yield key, trace
+
+    def _find_elsewhere(self, action: Action, base: str, candidates: list[Action]) -> Found:
+        """The entry in the remote cache, or another that will do."""
+        remote = self.store.remote
+        if remote is not None:
+            sets = [names for names in remote.discovered(base) if self._are_ours(names)]
+            candidates[:-1] += [self._with(action, names) for names in sets]
+            for candidate in candidates:
+                if (trace := remote.trace(key := candidate.key())) is not None:
+                    return Found(candidate, key, trace)
+        if self.anywhere or set(self.policies) - {EXACT}:
+            for key, trace in self.kin(action):
+                accepted = self._accepted(action, trace.action)
+                if accepted is not None:
+                    return Found(action, key, trace, accepted)
+        return Found(candidates[0], candidates[0].key())
+
+    def _accepted(self, action: Action, entry: dict[str, Any]) -> tuple[Reason, ...] | None:
+        """How an entry differs from an action, or None where it differs too much."""
+        names = tuple(entry.get("discovered", {}))
+        if not self._are_ours(names):
+            return None
+        found = []
+        ours = self._with(action, names).document()
+        for field in ("toolchain", "discovered"):
+            here, there = ours[field], entry[field]
+            for name in sorted(here.keys() | there.keys()):
+                mine, other = here.get(name), there.get(name)
+                if mine == other:
+                    continue
+                why = self._allows(action.stage, name, mine, other)
+                if why is None:
+                    return None
+                mine = "unknown" if mine in (None, "missing") else mine
+                text = f"{name} {other} in the entry that was taken, {mine} here ({why})"
+                found.append(Reason(ReasonKind.ACCEPTED, text, f"{field}.{name}"))
+        return tuple(found)
+
+    def _allows(self, stage: str, name: str, mine: str | None, other: str | None) -> str | None:
+        """The policy by which two facts may differ, or None."""
+        if self.anywhere and other is not None:
+            if mine is None or (name.startswith("package:") and mine == "missing"):
+                return "--only-cached"
+        if stage != "build" or mine is None or other is None:
+            return None
+        if "same-sm" in self.policies and (name == "gpu" or name.startswith("gpu.")):
+            return None if name == "gpu.compute_capability" else "same-sm"
+        if "same-trt-minor" in self.policies and name in ("tensorrt", "tensorrt-rtx"):
+            return "same-trt-minor" if mine.split(".")[:2] == other.split(".")[:2] else None
+        return None
+
+    def _with(self, action: Action, names: tuple[str, ...]) -> Action:
+        return with_discovered(action, names, self.folder, self.store.memo) if names else action
+
+    def _are_ours(self, names: tuple[str, ...]) -> bool:
+        """Whether names from elsewhere lead to nothing but the user's own project."""
+        project = project_of(self.folder.resolve())
+        return all(
+            name.startswith("package:") or (self.folder / name).resolve().is_relative_to(project)
+            for name in names
+        )
+
+def project_of(folder: Path) -> Path:
+    """The nearest folder at or above this one that looks like a project's root, else this one."""
+    for candidate in (folder, *folder.parents):
+        if any((candidate / mark).exists() for mark in (".git", "pyproject.toml")):
+            return candidate
+    return folder

@@ -1,0 +1,121 @@
+"""Where a graph in lower precision loses most: signal to noise, tensor by tensor."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+
+from trtbuild.model.inputs import Array, Arrays
+from trtbuild.precision.graph import element_types, float_tensors
+from trtbuild.precision.obtained import node_types
+from trtbuild.precision.watch import open_watch
+
+CASES = 4
+"""How many cases are run; the ranking of layers settles after one or two."""
+
+CEILING_DB = 150.0
+"""What stands for equal: float32 itself has about this much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One tensor, the node that makes it and the type that node computes in ("int8", "fp16"...).
+
+    `snr_db` is signal to noise, 10 log10(sum x^2 / sum (x - y)^2) over all cases with x in
+    float32; -inf where y is not finite. `own_db` counts only the noise that this node adds to
+    what the worst of its inputs brings.
+    """
+
+    tensor: str
+    node: str
+    op_type: str
+    type: str
+    snr_db: float
+    own_db: float
+
+
+def measure_losses(
+    reference: onnx.ModelProto, lowered: onnx.ModelProto, cases: Iterable[Arrays]
+) -> tuple[Loss, ...]:
+    """Every float tensor that both graphs have under the same name, the worst first.
+
+    `reference` is the float32 graph in the form that `prepare` gives it. A graph with bfloat16 in
+    it cannot be measured: onnxruntime's CPU provider has no kernels for that.
+
+    Raises StageError where onnxruntime refuses a graph or the inputs.
+    """
+    tensors = _common(reference, lowered)
+    sums = {name: _Sums() for name in tensors}
+    with ExitStack() as stack:
+        exact = stack.enter_context(open_watch(reference, tensors, optimise=True))
+        rounded = stack.enter_context(open_watch(lowered, tensors, optimise=False))
+        for case in itertools.islice(cases, CASES):
+            for group in exact.groups(case):
+                pairs = zip(exact.values(group, case), rounded.values(group, case), strict=True)
+                for (name, expected), (_, got) in pairs:
+                    sums[name].add(expected, got)
+    snr = {name: found.snr_db for name, found in sums.items() if found.signal > 0.0}
+    return _losses(reference, snr, node_types(lowered))
+
+
+def suggest_keeping(losses: Sequence[Loss], most: int = 5) -> tuple[str, ...]:
+    """The nodes to try in `keep_fp32`: those not in float32 that add most noise themselves."""
+    worst = sorted(losses, key=lambda loss: (loss.own_db, loss.node))
+    names = dict.fromkeys(
+        loss.node for loss in worst if loss.type != "fp32" and loss.own_db < CEILING_DB
+    )
+    return tuple(itertools.islice(names, most))
+
+
+@dataclass(slots=True)
+class _Sums:
+    signal: float = field(default=0.0)
+    noise: float = field(default=0.0)
+
+    def add(self, expected: Array, got: Array) -> None:
+        wide = expected.astype(np.float64)
+        off = got.astype(np.float64) - wide
+        self.signal += float(np.vdot(wide, wide))
+        self.noise += float(np.vdot(off, off))
+
+    @property
+    def snr_db(self) -> float:
+        return _decibels(self.noise / self.signal)
+
+
+def _decibels(noise: float) -> float:
+    """Of relative noise; -inf where it is not finite, at most CEILING_DB."""
+    if not math.isfinite(noise):
+        return -math.inf
+    return min(-10.0 * math.log10(noise), CEILING_DB) if noise > 0.0 else CEILING_DB
+
+
+def _common(reference: onnx.ModelProto, lowered: onnx.ModelProto) -> tuple[str, ...]:
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    types = element_types(lowered)
+    made = {name for node in lowered.graph.node for name in node.output}
+    return tuple(
+        name for name in float_tensors(reference) if name in made and types.get(name) in floats
+    )
+
+
+def _losses(
+    reference: onnx.ModelProto, snr: Mapping[str, float], types: Mapping[str, str]
+) -> tuple[Loss, ...]:
+    """Rank the tensors by what is left of the signal."""
+    noise = {name: 10.0 ** (-value / 10.0) for name, value in snr.items()}
+    found = []
+    for node in reference.graph.node:
+        brought = max((noise[name] for name in node.input if name in noise), default=0.0)
+        for name in node.output:
+            if name in snr:
+                own = noise[name] - brought if math.isfinite(brought) else 0.0
+                kind = types.get(node.name, "")
+                found.append(Loss(name, node.name, node.op_type, kind, snr[name], _decibels(own)))
+    return tuple(sorted(found, key=lambda loss: (loss.snr_db, loss.tensor)))

@@ -1,0 +1,136 @@
+"""Measures what each node's low precision costs the outputs, and which few to keep in float32."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trtbuild.model.inputs import Array, Arrays
+from trtbuild.precision.switchboard import Switchboard
+
+Accept = Callable[[Sequence[Arrays], Sequence[Arrays]], bool]
+"""(float32 outputs, outputs) of the cases, in the same order -> whether they are near enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a node costs when it alone is in low precision: noise over signal, summed over the
+    float outputs; infinite where an output is not finite.
+    """
+
+    node: str
+    noise: float
+
+    @property
+    def snr_db(self) -> float:
+        """Signal to noise; infinite where nothing is lost."""
+        if self.noise == 0.0:
+            return math.inf
+        return -10.0 * math.log10(self.noise) if math.isfinite(self.noise) else -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Nodes to keep in float32; `enough` is whether the outputs are then accepted, `settled`
+    whether the search ended by itself and not by its time.
+    """
+
+    nodes: tuple[str, ...]
+    enough: bool
+    settled: bool
+
+
+class Clock:
+    """How long measuring may go on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is used up."""
+        return time.monotonic() >= self._end
+
+
+def probe_nodes(
+    board: Switchboard,
+    cases: Sequence[Arrays],
+    clock: Clock,
+    *,
+    known: Mapping[str, Probe] | None = None,
+    first: Sequence[str] = (),
+) -> Iterator[Probe]:
+    """Measure node by node until all are done or the time is over, those in `first` first.
+
+    Probes that are `known` already are given again and cost nothing. The noises of nodes add up:
+    each is small against the signal, and they are not correlated.
+    """
+    known = known or {}
+    expected = [board.run((), case) for case in cases]
+    order = dict.fromkeys((*(node for node in first if node in board.nodes), *board.nodes))
+    for node in order:
+        if node in known:
+            yield known[node]
+        elif not clock.over:
+            got = [board.run((node,), case) for case in cases]
+            yield Probe(node, _noise(expected, got))
+
+
+def fewest_kept(
+    board: Switchboard,
+    cases: Sequence[Arrays],
+    probes: Sequence[Probe],
+    accept: Accept,
+    clock: Clock,
+) -> Keeping:
+    """The fewest nodes to keep in float32 so that the outputs are accepted.
+
+    The nodes that cost most are kept, as many as a bisection finds necessary; each of them is
+    then tried without, the one that costs least first. Nodes without a probe cost least.
+    """
+    expected = [board.run((), case) for case in cases]
+
+    def accepted(kept: set[str]) -> bool:
+        on = [node for node in board.nodes if node not in kept]
+        return accept(expected, [board.run(on, case) for case in cases])
+
+    cost = {probe.node: probe.noise for probe in probes}
+    ranked = sorted(board.nodes, key=lambda node: (-cost.get(node, 0.0), node))
+    if accepted(set()):
+        return Keeping((), enough=True, settled=True)
+    if not accepted(set(ranked)):
+        return Keeping((), enough=False, settled=True)
+    low, high = 0, len(ranked)  # keeping `low` is too few, keeping `high` is enough
+    while high - low > 1 and not clock.over:
+        middle = (low + high) // 2
+        low, high = (low, middle) if accepted(set(ranked[:middle])) else (middle, high)
+    kept = set(ranked[:high])
+    for node in reversed(ranked[:high]):
+        if clock.over:
+            break
+        if accepted(kept - {node}):
+            kept.remove(node)
+    return Keeping(tuple(n for n in ranked if n in kept), enough=True, settled=not clock.over)
+
+
+def _noise(expected: Sequence[Arrays], got: Sequence[Arrays]) -> float:
+    total = 0.0
+    for name, values in expected[0].items():
+        if values.dtype.kind == "f":
+            signal = sum(_energy(case[name]) for case in expected)
+            noise = sum(
+                _energy(other[name].astype(np.float64) - case[name])
+                for case, other in zip(expected, got, strict=True)
+            )
+            if signal > 0.0:
+                total += noise / signal
+    return total if math.isfinite(total) else math.inf
+
+
+def _energy(values: Array) -> float:
+    wide = values.astype(np.float64, copy=False)
+    return float(np.vdot(wide, wide))

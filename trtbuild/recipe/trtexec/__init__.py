@@ -1,0 +1,1 @@
+"""trtexec's command lines as recipes, and recipes as trtexec's command lines."""

@@ -1,0 +1,220 @@
+"""Prints the trtexec command line that comes nearest to a recipe, and what it cannot say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trtbuild.recipe.build_options import Option
+from trtbuild.recipe.build_table import present
+from trtbuild.recipe.model import Input, Recipe, Shape
+
+PROGRAMS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line, and what it leaves out of the recipe, a line each."""
+
+    words: tuple[str, ...]
+    lacking: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The command as a shell takes it, an option a line."""
+        return " \\\n  ".join(map(shlex.quote, self.words))
+
+
+def command_for(recipe: Recipe, precision: str, model: str, engine: str) -> Command:
+    """The command that builds and measures one variant from the model that its stages made."""
+    profiles = recipe.build.options.get("profiles")
+    words = [PROGRAMS[recipe.build.backend], f"--onnx={model}", f"--saveEngine={engine}"]
+    words += _shapes(recipe.inputs, profiles if isinstance(profiles, list) else [{}])
+    lacking = list(_before(recipe, precision))
+    if recipe.build.backend == "tensorrt":
+        lacking.append("--stronglyTyped is for TensorRT 10; from 11.0 on leave it out")
+        words.append("--stronglyTyped")
+    for row, value in present(recipe.build.options):
+        found = _option(row, value)
+        words += found
+        if not found and value != row.default:
+            lacking.append(f"build.{row.key}: {_reason(row)}")
+    words += [f"--{_FILES[role.rpartition('/')[0]]}={path}" for role, path in _files(recipe)]
+    if recipe.build.device is not None:
+        words.append(f"--device={recipe.build.device}")
+    if recipe.benchmark is None:
+        words.append("--skipInference")
+    else:
+        measured, left = _measured(recipe.benchmark)
+        words += measured
+        lacking += left
+    return Command(tuple(words), tuple(lacking))
+
+
+def _before(recipe: Recipe, precision: str) -> Iterator[str]:
+    yield (
+        "the model: it is what the export"
+        + (" and surgery" if recipe.surgery else "")
+        + (
+            f" and the {precision} conversion of `trtbuild run` made"
+            if precision != "fp32"
+            else " of `trtbuild run` made"
+        )
+    )
+    yield "verify: trtexec compares outputs with nothing of yours"
+
+
+def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
+    """min, opt and max of each profile; a static model needs none."""
+    if all(item.min == item.max for item in inputs):
+        return []
+    words = []
+    for number, profile in enumerate(profiles):
+        if len(profiles) > 1:
+            words.append(f"--profile={number}")
+        for part in ("min", "opt", "max"):
+            dims = ",".join(
+                f"{item.name}:{_dims(profile.get(item.name, {}).get(part, getattr(item, part)))}"
+                for item in inputs
+                if item.min != item.max
+            )
+            words.append(f"--{part}Shapes={dims}")
+    return words
+
+
+def _dims(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _option(row: Option, value: Any) -> list[str]:
+    if value in (row.default, []):
+        return []
+    if row.kind in ("tactic", "preview"):
+        group = "tacticSources" if row.kind == "tactic" else "preview"
+        return [f"--{group}={'+' if value else '-'}{row.member}"]
+    if row.kind == "pool" and row.path[-1] in _POOLS:
+        return [f"--memPoolSize={_POOLS[row.path[-1]]}:{value}B"]
+    write = _WRITERS.get(row.key)
+    found = write(value) if write else None
+    return [found] if found else []
+
+
+def _reason(row: Option) -> str:
+    return _NO_OPTION.get(row.key, "trtexec has no option for it")
+
+
+def _files(recipe: Recipe) -> list[tuple[str, str]]:
+    return [(f"{role}/" if "/" not in role else role, path) for role, path in recipe.build.files]
+
+
+def _flag(name: str) -> Callable[[Any], str]:
+    return lambda _: f"--{name}"
+
+
+def _value(name: str) -> Callable[[Any], str]:
+    return lambda value: f"--{name}={value}"
+
+
+_POOLS = {
+    "workspace": "workspace",
+    "tactic_shared_memory": "tacticSharedMem",
+    "dla_managed_sram": "dlaSRAM",
+    "dla_local_dram": "dlaLocalDRAM",
+    "dla_global_dram": "dlaGlobalDRAM",
+}
+_FILES = {
+    "plugins/static": "staticPlugins",
+    "plugins/dynamic": "dynamicPlugins",
+    "plugins/serialize": "setPluginsToSerialize",
+    "timing_cache": "timingCacheFile",
+}
+_HARDWARE = {"ampere_plus": "ampere+", "same_compute_capability": "sameComputeCapability"}
+_TILING = ("none", "fast", "moderate", "full")
+
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "optimization_level": _value("builderOptimizationLevel"),
+    "compute_capabilities": lambda value: (
+        "--useGpu" if value == ["current"] else f"--computeCapabilities={','.join(value)}"
+    ),
+    "tf32": _flag("noTF32"),
+    "monitor_memory": _flag("monitorMemory"),
+    "max_tactics": _value("maxTactics"),
+    "avg_timing_iterations": _value("avgTiming"),
+    "tiling_level": lambda value: f"--tilingOptimizationLevel={_TILING.index(value)}",
+    "l2_limit_for_tiling": _value("l2LimitForTiling"),
+    "max_aux_streams": _value("maxAuxStreams"),
+    "build_route": _value("setBuildRoute"),
+    "hardware_compatibility": lambda value: f"--hardwareCompatibilityLevel={_HARDWARE[value]}",
+    "runtime_platform": lambda _: "--runtimePlatform=WindowsAMD64",
+    "version_compatible": _flag("versionCompatible"),
+    "exclude_lean_runtime": _flag("excludeLeanRuntime"),
+    "engine_capability": lambda value: (
+        "--buildDLAStandalone" if value == "dla_standalone" else "--safe"
+    ),
+    "dla.core": _value("useDLACore"),
+    "dla.gpu_fallback": _flag("allowGPUFallback"),
+    "dla.layers": lambda value: (
+        "--layerDeviceTypes=" + ",".join(f"{name}:{kind.upper()}" for name, kind in value.items())
+    ),
+    "refit": lambda value: "--refit" if value == "all" else "",
+    "strip_weights": _flag("stripWeights"),
+    "weight_streaming": _flag("allowWeightStreaming"),
+    "sparsity": _flag("sparsity=enable"),
+    "distributive_independence": _flag("distributiveIndependence"),
+    "direct_io": _flag("directIO"),
+    "timing_cache.enabled": _flag("noBuilderCache"),
+    "timing_cache.error_on_miss": _flag("errorOnTimingCacheMiss"),
+    "compilation_cache": _flag("noCompilationCache"),
+    "parser_flags.native_instancenorm": lambda value: "" if value else "--pluginInstanceNorm",
+    "parser_flags.enable_plugin_override": _flag("enablePluginOverride"),
+    "parser_flags.enable_uint8_and_asymmetric_quantization_dla": _flag(
+        "uint8AsymmetricQuantizationDLA"
+    ),
+    "parser_flags.report_capability_dla": _flag("reportCapabilityDLA"),
+    "parser_flags.adjust_for_dla": _flag("adjustForDLA"),
+    "profiling_verbosity": _value("profilingVerbosity"),
+    "debug_tensors": lambda value: "--markDebug=" + ",".join(value),
+    "debug_unfused_tensors": _flag("markUnfusedTensorsAsDebugTensors"),
+}
+
+_NO_OPTION = {
+    "profiles": "given by --profile above",
+    "io_formats": "trtexec counts tensors by place (--inputIOFormats, --outputIOFormats), a recipe "
+    "names them",
+    "refit": "trtexec makes all weights exchangeable (--refit), or none",
+    "plugins.static": "given by --staticPlugins",
+    "plugins.dynamic": "given by --dynamicPlugins",
+    "plugins.serialize": "given by --setPluginsToSerialize",
+}
+
+_BENCHMARK: dict[str, Callable[[Any], str]] = {
+    "warmup_ms": lambda value: f"--warmUp={value:g}",
+    "duration_s": lambda value: f"--duration={value:g}",
+    "iterations": _value("iterations"),
+    "streams": _value("infStreams"),
+    "percentiles": lambda value: "--percentile=" + ",".join(f"{item:g}" for item in value),
+    "threads": lambda value: "--threads" if value else "",
+    "overlap": lambda value: "" if value else "--exposeDMA",
+    "sleep_ms": lambda value: f"--sleepTime={value:g}" if value else "",
+    "idle_ms": lambda value: f"--idleTime={value:g}" if value else "",
+    "optimization_profile": lambda value: f"--useProfile={value}" if value else "",
+    "allocation": lambda value: f"--allocationStrategy={value}" if value != "static" else "",
+    "time_deserialize": lambda value: "--timeDeserialize" if value else "",
+    "time_refit": lambda value: "--timeRefit" if value else "",
+    "layer_profile": lambda value: "--dumpProfile --separateProfileRun" if value else "",
+}
+
+_PINNED = "; pin --noDataTransfers/--includeDataTransfers, spin wait and CUDA graph yourself"
+
+
+def _measured(benchmark: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    words = [
+        word
+        for name, write in _BENCHMARK.items()
+        if name in benchmark
+        for word in write(benchmark[name]).split()
+    ]
+    lacking = ["trtexec 10 and 11 measure differently by default" + _PINNED]
+    return words, lacking

@@ -1,0 +1,122 @@
+"""Finds trtexec's arguments in a command line, a shell script or a log."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from trtbuild.errors import UsageError
+from trtbuild.recipe.problems import nearest
+from trtbuild.recipe.trtexec.table import BY_NAME, RTX_ONLY
+
+_PROGRAMS = {"trtexec": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
+_RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.]*(?: \[[^\]]*\])*(?: \[[^\]]*\])? # (?P<line>.+)")
+_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(\S*|\"[^\"]*\"|'[^']*')\s*$", re.M)
+_ENDS = frozenset({"|", "||", "&&", ";", "&", ">", ">>", "2>", "2>&1", "<", "|&"})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One option as it was given; `value` is None where it has none."""
+
+    name: str
+    value: str | None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of trtexec: its options in order, and the backend that its program stands for."""
+
+    options: tuple[Given, ...]
+    backend: str
+
+
+def calls_in(text: str) -> tuple[Call, ...]:
+    """The calls in a text: a log's RUNNING lines, else a script's, else arguments alone.
+
+    Raises UsageError where there is none, and for options that trtexec never had.
+    """
+    lines = [found["line"] for found in _RUNNING.finditer(text)]
+    if not lines:
+        joined = re.sub(r"\\\r?\n", " ", text)
+        values = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(joined)}
+        lines = [
+            string.Template(line).safe_substitute(values)
+            for line in joined.splitlines()
+            if not line.lstrip().startswith("#")
+        ]
+    found = [call for line in lines for call in _calls(line)]
+    if not found:
+        raise UsageError(
+            "there is no trtexec command in this",
+            hint="give its arguments after --, a script that calls it, or a log with its "
+            "'&&&& RUNNING' line",
+        )
+    return tuple(found)
+
+
+def call_of(words: Sequence[str]) -> Call:
+    """The call of some words: the program's name may come first. Raises UsageError as calls_in."""
+    backend = ""
+    if words and not words[0].startswith("-"):
+        name = PurePath(words[0]).name.removesuffix(".exe")
+        if name not in _PROGRAMS:
+            raise UsageError(f"'{words[0]}' is not trtexec", hint="options begin with --")
+        backend, words = _PROGRAMS[name], words[1:]
+    options = tuple(_given(words))
+    if any(option.name in RTX_ONLY for option in options):
+        backend = "tensorrt_rtx"
+    return Call(options, backend or "tensorrt")
+
+
+def _calls(line: str) -> list[Call]:
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:
+        return []  # a line of a script that is no command of ours, such as half of a string
+    calls = []
+    for index, word in enumerate(words):
+        if PurePath(word).name.removesuffix(".exe") in _PROGRAMS:
+            calls.append(call_of([word, *_until_end(words[index + 1 :])]))
+    if not calls and words and words[0].startswith("--"):
+        calls.append(call_of(_until_end(words)))
+    return calls
+
+
+def _until_end(words: list[str]) -> list[str]:
+    """The words up to the shell's next operator."""
+    kept = []
+    for word in words:
+        if word in _ENDS or re.match(r"^\d?>", word):
+            break
+        kept.append(word.removesuffix(";"))
+        if word.endswith(";"):
+            break
+    return kept
+
+
+def _given(words: Sequence[str]) -> list[Given]:
+    found: list[Given] = []
+    unknown = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in BY_NAME:
+            near = nearest(name, BY_NAME)
+            unknown.append(f"'{name}'" + (f" (did you mean {near[0]}?)" if near else ""))
+            continue
+        if "$" in value:
+            raise UsageError(f"{word}: its variable has no value here", hint="write the value")
+        found.append(Given(name, value if equals else None))
+    if unknown:
+        raise UsageError(
+            f"trtexec has no option {', '.join(unknown)}",
+            hint="options of TensorRT 7.2 to 11.1 and of TensorRT-RTX are known, as --name=value",
+        )
+    return found

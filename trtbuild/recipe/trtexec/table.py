@@ -1,0 +1,259 @@
+"""Every option that trtexec has had from 20.11 to 11.1, and what became of it here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One option of trtexec.
+
+    `key` is the recipe's key, several of them with spaces between, and "" where there is none;
+    `way` says how its value becomes the key's (the functions of `convert`). `note` is for the
+    person: what replaces it, or why there is no key. It is written into the recipe where there is
+    no key, and where the option is `obsolete`.
+    """
+
+    name: str
+    way: str
+    key: str = ""
+    note: str = ""
+    obsolete: bool = False
+
+
+def _rows(way: str, *rows: tuple[str, str]) -> Iterable[Row]:
+    return (Row(name, way, key) for name, key in rows)
+
+
+def _notes(note: str, *names: str, obsolete: bool = False) -> Iterable[Row]:
+    return (Row(name, "note", "", note, obsolete) for name in names)
+
+
+_UFF = "UFF and Caffe models are gone since TensorRT 9.1: convert the model to ONNX"
+_BATCH = "implicit batch is gone since TensorRT 10.0: the batch is in min, opt and max of `inputs`"
+_CALIBRATION = (
+    "calibration by TensorRT is gone since 11.0: Q/DQ goes into the graph, calibrated on "
+    "verify.dataset (precisions: [int8])"
+)
+_WEAK = (
+    "weak typing is gone since TensorRT 11.0: types are in the graph, and "
+    "precisions.NAME.keep_fp32 names what stays in fp32"
+)
+_SAFETY = "for the safety runtime of DriveOS, which this tool does not build for"
+_TUNING = "searching build routes is trtexec's: put the one that it finds into build.build_route"
+_ACCURACY = "outputs are compared by verify.tolerance, with the source model on your data"
+_ALWAYS = "is always so here"
+_REPORT = "part of benchmark.json, which holds all measurements"
+
+OPTIONS: tuple[Row, ...] = (
+    # the model
+    Row("--onnx", "model", "model.onnx"),
+    Row("--uff", "foreign", "model.onnx", _UFF, obsolete=True),
+    Row("--model", "foreign", "model.onnx", _UFF, obsolete=True),
+    *_notes(_UFF, "--deploy", "--uffInput", obsolete=True),
+    Row("--uffNHWC", "note", "", f"{_UFF}; a layout is build.io_formats", obsolete=True),
+    Row("--output", "outputs", "outputs", "outputs are kept by `outputs`", obsolete=True),
+    *_notes(_BATCH, "--maxBatch", "--batch", obsolete=True),
+    Row("--explicitBatch", "note", "", "a network has explicit batch always", obsolete=True),
+    # shapes
+    *_rows("shapes", ("--minShapes", "inputs.NAME.min"), ("--optShapes", "inputs.NAME.opt")),
+    *_rows("shapes", ("--maxShapes", "inputs.NAME.max"), ("--shapes", "benchmark.shapes")),
+    Row("--profile", "profile", "build.profiles"),
+    *_notes(
+        _CALIBRATION, "--minShapesCalib", "--optShapesCalib", "--maxShapesCalib", obsolete=True
+    ),
+    *_notes(_CALIBRATION, "--calibProfile", obsolete=True),
+    *_rows("formats", ("--inputIOFormats", "build.io_formats")),
+    *_rows("formats", ("--outputIOFormats", "build.io_formats")),
+    # precision
+    *(
+        Row(
+            f"--{name}",
+            "precision",
+            "precisions",
+            f"precisions: [{name}] puts it into the graph",
+            obsolete=True,
+        )
+        for name in ("fp16", "bf16", "int8", "fp8", "int4")
+    ),
+    Row(
+        "--best",
+        "precision",
+        "precisions",
+        "precisions: [fp16, int8]: choose by the report",
+        obsolete=True,
+    ),
+    Row("--calib", "note", "", _CALIBRATION, obsolete=True),
+    *_notes(
+        _WEAK, "--precisionConstraints", "--layerPrecisions", "--layerOutputTypes", obsolete=True
+    ),
+    Row("--stronglyTyped", "note", "", f"a strongly typed network {_ALWAYS}"),
+    Row("--explicitPrecision", "note", "", f"explicit precision {_ALWAYS}", obsolete=True),
+    Row("--noTF32", "off", "build.tf32"),
+    Row("--sparsity", "sparsity", "build.sparsity"),
+    # the builder
+    Row("--workspace", "mebibytes", "build.workspace", "build.workspace has a unit", obsolete=True),
+    Row("--memPoolSize", "pools", "build.workspace build.memory_pools"),
+    Row("--noBuilderCache", "off", "build.timing_cache.enabled"),
+    Row("--timingCacheFile", "timing", "build.timing_cache.file"),
+    *_rows("on", ("--errorOnTimingCacheMiss", "build.timing_cache.error_on_miss")),
+    *_rows("off", ("--noCompilationCache", "build.compilation_cache")),
+    Row(
+        "--minTiming",
+        "note",
+        "",
+        "gone since TensorRT 10.0: build.avg_timing_iterations is left",
+        obsolete=True,
+    ),
+    *_rows("int", ("--avgTiming", "build.avg_timing_iterations")),
+    Row(
+        "--heuristic",
+        "note",
+        "",
+        "replaced by build.optimization_level: 2 and below",
+        obsolete=True,
+    ),
+    *_rows("int", ("--builderOptimizationLevel", "build.optimization_level")),
+    *_rows(
+        "limit", ("--maxTactics", "build.max_tactics"), ("--maxAuxStreams", "build.max_aux_streams")
+    ),
+    *_rows("tiling", ("--tilingOptimizationLevel", "build.tiling_level")),
+    *_rows("limit", ("--l2LimitForTiling", "build.l2_limit_for_tiling")),
+    *_rows("switches", ("--tacticSources", "build.tactic_sources"), ("--preview", "build.preview")),
+    Row(
+        "--nvtxMode",
+        "verbosity",
+        "build.profiling_verbosity",
+        "called --profilingVerbosity since 8.2",
+        obsolete=True,
+    ),
+    *_rows("verbosity", ("--profilingVerbosity", "build.profiling_verbosity")),
+    *_rows("all", ("--refit", "build.refit")),
+    *_rows("on", ("--stripWeights", "build.strip_weights")),
+    Row("--weightless", "on", "build.strip_weights", "called --stripWeights", obsolete=True),
+    *_rows("strip_all", ("--stripAllWeights", "build.strip_weights build.refit")),
+    *_rows("on", ("--allowWeightStreaming", "build.weight_streaming")),
+    *_rows("on", ("--versionCompatible", "build.version_compatible")),
+    *_rows("on", ("--vc", "build.version_compatible")),
+    *_rows("on", ("--excludeLeanRuntime", "build.exclude_lean_runtime")),
+    *_rows("hardware", ("--hardwareCompatibilityLevel", "build.hardware_compatibility")),
+    *_rows("platform", ("--runtimePlatform", "build.runtime_platform")),
+    *_rows("on", ("--directIO", "build.direct_io"), ("--monitorMemory", "build.monitor_memory")),
+    *_rows("on", ("--distributiveIndependence", "build.distributive_independence")),
+    *_rows("text", ("--setBuildRoute", "build.build_route")),
+    *_rows("names", ("--markDebug", "build.debug_tensors")),
+    *_rows("on", ("--markUnfusedTensorsAsDebugTensors", "build.debug_unfused_tensors")),
+    *_rows("off", ("--pluginInstanceNorm", "build.parser_flags.native_instancenorm")),
+    *_rows("off", ("--pi", "build.parser_flags.native_instancenorm")),
+    *_rows("on", ("--enablePluginOverride", "build.parser_flags.enable_plugin_override")),
+    *_rows(
+        "on",
+        (
+            "--uint8AsymmetricQuantizationDLA",
+            "build.parser_flags.enable_uint8_and_asymmetric_quantization_dla",
+        ),
+        ("--reportCapabilityDLA", "build.parser_flags.report_capability_dla"),
+        ("--adjustForDLA", "build.parser_flags.adjust_for_dla"),
+    ),
+    Row("--decomposableAttentions", "note", "", "the ONNX parser decides it: there is no key"),
+    # the machine
+    *_rows("int", ("--device", "build.device"), ("--useDLACore", "build.dla.core")),
+    *_rows("on", ("--allowGPUFallback", "build.dla.gpu_fallback")),
+    *_rows("layers", ("--layerDeviceTypes", "build.dla.layers")),
+    *_rows("dla", ("--buildDLAStandalone", "build.engine_capability build.direct_io")),
+    Row(
+        "--plugins",
+        "paths",
+        "build.plugins.dynamic",
+        "split since 8.6: dynamic and static ones",
+        obsolete=True,
+    ),
+    *_rows("paths", ("--staticPlugins", "build.plugins.static")),
+    *_rows("paths", ("--dynamicPlugins", "build.plugins.dynamic")),
+    *_rows("paths", ("--setPluginsToSerialize", "build.plugins.serialize")),
+    Row("--ignoreParsedPluginLibs", "note", "", "only libraries that build.plugins names are used"),
+    *_rows("on", ("--useGpu", "build.compute_capabilities")),
+    *_rows("capabilities", ("--computeCapabilities", "build.compute_capabilities")),
+    *_notes(_SAFETY, "--safe", "--safetyPlugins", "--consistency", "--restricted", "--cpuOnly"),
+    *_notes(_SAFETY, "--dumpKernelText", "--remoteAutoTuningConfig"),
+    # measuring
+    *_rows("int", ("--iterations", "benchmark.iterations"), ("--infStreams", "benchmark.streams")),
+    Row("--streams", "int", "benchmark.streams", "called --infStreams since 8.6", obsolete=True),
+    *_rows("milliseconds", ("--warmUp", "benchmark.warmup"), ("--sleepTime", "benchmark.sleep")),
+    *_rows("milliseconds", ("--idleTime", "benchmark.idle")),
+    *_rows("seconds", ("--duration", "benchmark.duration")),
+    *_rows(
+        "off", ("--exposeDMA", "benchmark.overlap"), ("--noDataTransfers", "benchmark.transfers")
+    ),
+    *_rows("on", ("--includeDataTransfers", "benchmark.transfers")),
+    *_rows("on", ("--useSpinWait", "benchmark.spin_wait"), ("--threads", "benchmark.threads")),
+    *_rows("off", ("--noSpinWait", "benchmark.spin_wait")),
+    *_rows("on", ("--useCudaGraph", "benchmark.cuda_graph")),
+    *_rows("off", ("--noCudaGraph", "benchmark.cuda_graph")),
+    *_rows("graph", ("--rtxCudaGraphStrategy", "benchmark.cuda_graph")),
+    *_rows("percentiles", ("--percentile", "benchmark.percentiles")),
+    *_rows("int", ("--useProfile", "benchmark.profile_index")),
+    *_rows("text", ("--allocationStrategy", "benchmark.allocation")),
+    *_rows("number", ("--persistentCacheRatio", "benchmark.persistent_cache_ratio")),
+    *_rows("budget", ("--weightStreamingBudget", "benchmark.weight_streaming_budget")),
+    *_rows("on", ("--timeDeserialize", "benchmark.time_deserialize")),
+    *_rows("on", ("--timeRefit", "benchmark.time_refit")),
+    *_rows("kept", ("--runtimeCacheFile", "benchmark.runtime_cache")),
+    *_rows("text", ("--specializeStrategyDS", "benchmark.kernel_specialization")),
+    *_rows("files", ("--loadInputs", "benchmark.inputs")),
+    *_rows("on", ("--dumpProfile", "benchmark.profile"), ("--exportProfile", "benchmark.profile")),
+    *_rows("export", ("--exportTimes", "benchmark.export")),
+    *_rows("export", ("--exportOutput", "benchmark.export"), ("--dumpOutput", "benchmark.export")),
+    *_rows("export", ("--exportLayerInfo", "benchmark.export")),
+    *_rows("export", ("--dumpLayerInfo", "benchmark.export")),
+    Row("--dumpRawBindingsToFile", "export", "benchmark.export"),
+    *_notes(f"a profile of layers in a run apart {_ALWAYS}", "--separateProfileRun"),
+    *_notes(_REPORT, "--avgRuns", obsolete=True),
+    *_notes("`trtbuild inspect ENGINE` tells it", "--dumpRefit", "--dumpOptimizationProfile"),
+    *_notes("`trtbuild inspect ENGINE` tells it, without a GPU", "--getPlanVersionOnly"),
+    *_notes("memory of the host is pinned, never managed", "--useManagedMemory"),
+    *_notes(
+        "debug tensors are built in; reading them is your program's",
+        "--saveDebugTensors",
+        "--saveAllDebugTensors",
+    ),
+    *_notes(
+        "an engine is built again when its weights change; identical ones come from the cache",
+        "--refitFromOnnx",
+    ),
+    *_notes(_ACCURACY, "--loadRefOutputs", "--refPair", "--accuracyAlgorithm", "--atol", "--rtol"),
+    *_notes(_ACCURACY, "--accuracyThreshold"),
+    *_notes(_TUNING, "--tuneBuildRoutes", "--tuneBuildRouteFile", "--tuningSearch"),
+    *_notes(_TUNING, "--tuningCacheFile", "--tuningTimeOut", "--saveAllEngines", "--continue"),
+    *_notes(_TUNING, "--tuningResultFile", "--helpBuildRoute"),
+    # the run
+    Row("--saveEngine", "engine", "", "the engine is build/{name}/PRECISION/engine.plan"),
+    Row(
+        "--loadEngine",
+        "note",
+        "",
+        "a recipe builds its engine; `trtbuild run` takes it from the cache when nothing changed",
+    ),
+    Row(
+        "--buildOnly", "skip", "", "--skipInference since 8.6: leave `benchmark` out", obsolete=True
+    ),
+    Row("--skipInference", "skip", "", "leave `benchmark` out"),
+    *_notes("`trtbuild run --dry-run`", "--dryRun"),
+    *_notes("`trtbuild run --verbose`; build.log always holds all", "--verbose"),
+    *_notes("`trtbuild --help`", "--help", "-h"),
+    *_notes("engines are loaded by the runtime that built them", "--useRuntime", "--leanDLLPath"),
+    *_notes("a detail of loading that changes no result", "--asyncFileReader"),
+    *_notes("temporary files lie where TMPDIR says", "--tempdir", "--tempfileControls"),
+)
+
+BY_NAME = {row.name: row for row in OPTIONS}
+
+RTX_ONLY = frozenset(
+    {
+        *("--useGpu", "--computeCapabilities", "--runtimeCacheFile", "--specializeStrategyDS"),
+        "--rtxCudaGraphStrategy",
+    }
+)
+"""Options that only TensorRT-RTX's own program has."""

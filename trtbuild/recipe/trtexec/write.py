@@ -1,0 +1,129 @@
+"""Writes the recipe that does what a trtexec call did, with a comment for each thing to know."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from trtbuild.errors import UsageError
+from trtbuild.recipe.build_options import TITLES, value_at
+from trtbuild.recipe.build_table import present
+from trtbuild.recipe.check_build import wheres
+from trtbuild.recipe.reference import flow
+from trtbuild.recipe.schema import schema
+from trtbuild.recipe.trtexec.convert import Made
+from trtbuild.recipe.trtexec.read import Call
+
+WIDTH = 100
+
+
+def recipe_text(call: Call, made: Made, name: str = "") -> str:
+    """The recipe as YAML. Raises UsageError where no option names a model."""
+    onnx = made.values.get("model.onnx")
+    if not onnx:
+        raise UsageError(
+            "no option names a model: a recipe needs one",
+            hint="add --onnx=FILE; an engine alone (--loadEngine) says nothing of its model",
+        )
+    defs = schema()["$defs"]
+    name = name or re.sub(r"[^A-Za-z0-9._-]", "-", PurePath(onnx).stem).lstrip(".-") or "model"
+    notes = [note.replace("{name}", name) for note in dict.fromkeys(made.notes)]
+    precisions = _precisions(made, defs["precision"]["enum"], notes)
+    build = {"backend": made.backend, **_build(made, notes)}
+    sections: dict[str, Any] = {
+        "trtbuild": 1,
+        "name": name,
+        "model": {"onnx": onnx},
+        "inputs": made.inputs,
+        "outputs": made.values.get("outputs"),
+        "precisions": precisions,
+        "build": build,
+    }
+    if made.measured:
+        sections["benchmark"] = _benchmark(made, defs["benchmark"]["properties"], notes)
+    return "\n".join([*_comments(call, notes), *_lines(sections)]) + "\n"
+
+
+def _precisions(made: Made, known: list[str], notes: list[str]) -> list[str]:
+    chosen = []
+    for name in made.precisions:
+        if name in known:
+            chosen.append(name)
+        else:
+            notes.append(f"--{name}: this trtbuild does not put {name} into a graph")
+    return chosen or ["fp32"]
+
+
+def _build(made: Made, notes: list[str]) -> dict[str, Any]:
+    """The build section, without what no version of the backend has."""
+    nested: dict[str, Any] = {}
+    for key, value in made.values.items():
+        if key.startswith("build."):
+            _put(nested, key.split(".")[1:], value)
+    for row, value in present(nested):
+        refusing = [where for where in wheres(row, value) if where.never(made.backend)]
+        if refusing:
+            _remove(nested, row.path)
+            why = f"{TITLES[made.backend]} {refusing[0].why}: {refusing[0].instead}"
+            notes.append(f"build.{row.key}: {flow(value)} is left out: {why}")
+    return {key: value for key, value in nested.items() if value != {}}
+
+
+def _benchmark(made: Made, known: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    section = {}
+    for key, value in made.values.items():
+        name = key.removeprefix("benchmark.")
+        if name == key:
+            continue
+        if name in known:
+            section[name] = value
+        else:
+            notes.append(f"{key}: {flow(value)}: not a key of this version's benchmark")
+    return section
+
+
+def _put(nested: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        nested = nested.setdefault(part, {})
+    nested[path[-1]] = value
+
+
+def _remove(nested: dict[str, Any], path: tuple[str, ...]) -> None:
+    place = value_at(nested, path[:-1]) if path[:-1] else nested
+    del place[path[-1]]
+
+
+def _comments(call: Call, notes: list[str]) -> list[str]:
+    lines = ["# yaml-language-server: $schema=recipe.schema.json"]
+    lines += _wrapped("trtexec " + " ".join(map(str, call.options)), "# ", "#   ")
+    for note in notes:
+        lines += _wrapped(note, "# - ", "#   ")
+    return lines
+
+
+def _wrapped(text: str, first: str, further: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _lines(sections: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, value in sections.items():
+        if value is None:
+            continue
+        line = f"{key}: {flow(value)}"
+        if not isinstance(value, dict) or (len(line) <= WIDTH and key != "inputs"):
+            lines.append(line)
+            continue
+        lines.append(f"{key}:")
+        lines += [f"  {flow(name)}: {flow(item)}" for name, item in value.items()]
+    return lines

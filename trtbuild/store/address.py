@@ -1,0 +1,63 @@
+"""Where a remote cache is, and how that is said without the credentials in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from trtbuild.errors import UsageError
+
+PROTOCOLS = {
+    "file": "",
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "ssh": "paramiko",
+    "sftp": "paramiko",
+}
+"""The kinds of remote, and the package that fsspec needs for each."""
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_USER = re.compile(r"(?<=://)[^/@\s]*@")
+_QUERY = re.compile(r"[?#][^\s'\")>\]]*")
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|AUTH", re.IGNORECASE)
+
+
+def checked_url(text: str) -> str:
+    """A remote's address, with the scheme of a plain folder filled in. Raises UsageError.
+
+    Chained addresses ("simplecache::...") and other schemes are refused: they reach further than
+    a cache should.
+    """
+    match = _SCHEME.match(text)
+    if match is None and "::" not in text and text:
+        return f"file://{os.path.abspath(text)}"  # noqa: PTH100 - text in, text out
+    scheme = match[1].lower() if match else ""
+    if scheme not in PROTOCOLS or "::" in text:
+        raise UsageError(
+            f"{safe_url(text)} is no place for a remote cache",
+            hint=f"a folder, or an address of {', '.join(PROTOCOLS)}",
+        )
+    return text.rstrip("/")
+
+
+def safe_url(text: str) -> str:
+    """An address without user, password, query and fragment."""
+    return _QUERY.sub("", _USER.sub("", text))
+
+
+def scrubbed(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """A message of somebody else's in one short line without what looks like a credential.
+
+    What environment variables of such names hold is taken out wherever it stands.
+    """
+    line = safe_url(" ".join(text.split()))
+    for name, value in environment.items():
+        if len(value) >= 6 and _SECRET.search(name):
+            line = line.replace(value, "***")
+    return line if len(line) <= 160 else f"{line[:157]}..."

@@ -1,0 +1,211 @@
+"""What the traces hold, in a table: so that 100,000 of them are not read one by one.
+
+The traces are the truth. Rows are made from them, and made again where a trace was replaced; the
+table can be lost at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trtbuild.store.action_cache import Trace, decode_trace
+from trtbuild.store.digest import Digest, canonical_json
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS traces (
+    key TEXT PRIMARY KEY, stamp TEXT NOT NULL, stage TEXT NOT NULL, kin TEXT NOT NULL,
+    base TEXT NOT NULL, outputs TEXT NOT NULL, seconds REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS traces_by_kin ON traces (kin);
+CREATE INDEX IF NOT EXISTS traces_by_stage ON traces (stage);
+"""
+
+_INSERT = "INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+class Entry(NamedTuple):
+    """One trace: its key, what it is of, what it names, and when it was last used.
+
+    `base` is the key that its sets of discovered files are kept under, "" where it has none.
+    """
+
+    key: str
+    stage: str
+    base: str
+    outputs: tuple[Digest, ...]
+    seconds: float
+    used: float  # Unix time
+    size_bytes: int  # of the trace itself
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file of the cache as a scan saw it."""
+
+    key: str
+    used: float
+    size_bytes: int
+    inode: int
+
+
+class Index:
+    """The table; usable by several processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._actions = root / "actions"
+        self._connection = _connect(root / "index.sqlite")
+
+    def close(self) -> None:
+        """Close the table; it must not be used after."""
+        self._connection.close()
+
+    def entries(self) -> tuple[list[Entry], list[Found]]:
+        """Every trace, and the files in its place that are none (damaged, or of another format)."""
+        rows = {row[0]: row for row in self._connection.execute("SELECT * FROM traces")}
+        entries, damaged, new = [], [], []
+        for found in scan(self._actions, ".json"):
+            row = rows.pop(found.key, None)
+            stamp = f"{found.inode}-{found.size_bytes}"
+            if row is None or row[1] != stamp:
+                row = _read(self._actions, found.key, stamp)
+                if row is None:
+                    damaged.append(found)
+                    continue
+                new.append(row)
+            outputs = tuple(map(_digest, row[5].split()))
+            entries.append(
+                Entry(row[0], row[2], row[4], outputs, row[6], found.used, found.size_bytes)
+            )
+        self._change(new, list(rows))
+        return entries, damaged
+
+    def add(self, key: str) -> None:
+        """Take note of a trace that has just been recorded."""
+        with contextlib.suppress(OSError):
+            status = _path(self._actions, key).stat()
+            row = _read(self._actions, key, f"{status.st_ino}-{status.st_size}")
+            if row is not None:
+                self._change([row], [])
+
+    def kin(self, kin: str) -> list[str]:
+        """Keys of the actions that share all but tools, devices and what was discovered."""
+        return [
+            r[0] for r in self._connection.execute("SELECT key FROM traces WHERE kin=?", (kin,))
+        ]
+
+    def of_stage(self, stage: str, most: int) -> list[str]:
+        """Some keys of actions of a stage."""
+        query = "SELECT key FROM traces WHERE stage = ? LIMIT ?"
+        return [row[0] for row in self._connection.execute(query, (stage, most))]
+
+    def _change(self, new: list[tuple[Any, ...]], gone: list[str]) -> None:
+        if new or gone:
+            with contextlib.suppress(sqlite3.Error):  # the next scan does it
+                self._connection.execute("BEGIN")
+                self._connection.executemany(_INSERT, new)
+                self._connection.executemany(
+                    "DELETE FROM traces WHERE key = ?", [(key,) for key in gone]
+                )
+                self._connection.execute("COMMIT")
+
+
+def keys_starting_with(root: Path, text: str) -> list[str]:
+    """The keys of traces that begin so, at most a few."""
+    if not re.fullmatch("[0-9a-f]{2,64}", text):
+        return []
+    names = (path.name for path in (root / "actions" / text[:2]).glob(f"{text[2:]}*.json"))
+    return sorted(text[:2] + name.removesuffix(".json") for name in names)[:10]
+
+
+def kin_of(action: dict[str, Any]) -> str:
+    """What two actions share if they differ at most in tools, devices and discovered files."""
+    shared = {
+        name: action.get(name) for name in ("format", "stage", "stage_version", "inputs", "outputs")
+    }
+    options = {k: v for k, v in dict(action.get("options") or {}).items() if k != "gpu"}
+    return hashlib.sha256(canonical_json({**shared, "options": options})).hexdigest()
+
+
+def base_of(action: dict[str, Any]) -> str:
+    """The key that sets of discovered files are kept under: that of the action without them."""
+    if not action.get("discovered"):
+        return ""
+    return hashlib.sha256(canonical_json({**action, "discovered": {}})).hexdigest()
+
+
+def scan(folder: Path, suffix: str = "") -> Iterator[Found]:
+    """The files of a folder that is fanned out by the first two digits of their keys."""
+    for fan in _folders(folder):
+        with os.scandir(fan.path) as files:
+            for file in files:
+                name = file.name
+                if name[0] == "." or not name.endswith(suffix):
+                    continue
+                try:
+                    status = file.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # removed by another process since the folder was read
+                key = fan.name + name.removesuffix(suffix)
+                yield Found(key, status.st_mtime, status.st_size, status.st_ino)
+
+
+def names_in(folder: Path) -> Iterator[str]:
+    """The keys of a folder that is fanned out so, without what a look at each file costs."""
+    for fan in _folders(folder):
+        yield from (fan.name + name for name in os.listdir(fan.path) if name[0] != ".")  # noqa: PTH208 - names only
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as fans:
+            return [fan for fan in fans if fan.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def _read(actions: Path, key: str, stamp: str) -> tuple[Any, ...] | None:
+    try:
+        trace = decode_trace(_path(actions, key).read_bytes())
+    except OSError:
+        return None
+    return None if trace is None else _row(key, stamp, trace)
+
+
+def _row(key: str, stamp: str, trace: Trace) -> tuple[Any, ...]:
+    outputs = " ".join(f"{digest.hash}:{digest.size_bytes}" for _, digest in trace.outputs)
+    stage, kin, base = str(trace.action.get("stage")), kin_of(trace.action), base_of(trace.action)
+    return (key, stamp, stage, kin, base, outputs, trace.seconds)
+
+
+def _digest(text: str) -> Digest:
+    hash_, _, size = text.partition(":")
+    return Digest(hash_, int(size))
+
+
+def _path(actions: Path, key: str) -> Path:
+    return actions / key[:2] / f"{key[2:]}.json"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    for place in (path, path, ":memory:"):
+        try:
+            connection = sqlite3.connect(place, timeout=10.0, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.executescript(SCHEMA)
+        except sqlite3.OperationalError:
+            continue  # locked or read-only: a table of this process alone will do
+        except sqlite3.DatabaseError:
+            with contextlib.suppress(OSError):
+                path.unlink()  # damaged: begin a new one
+        else:
+            return connection
+    raise AssertionError("SQLite has no memory")

@@ -1,0 +1,334 @@
+"""A cache that others share, reached through fsspec: slow, full, refusing or lying, it is a miss.
+
+Laid out as the local one, with `kin/` beside it, which finds actions that differ only in tools and
+devices. Every answer has a time limit, every byte that is taken is hashed first, and nothing that
+goes wrong here fails a build: it becomes a warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from trtbuild.errors import MissingPackage
+from trtbuild.store.action_cache import Trace, decode_discovered, decode_trace
+from trtbuild.store.address import PROTOCOLS, safe_url, scrubbed
+from trtbuild.store.digest import Digest, canonical_json
+from trtbuild.store.index import kin_of
+
+T = TypeVar("T")
+
+CHUNK_BYTES = 4 << 20
+LARGEST_DOCUMENT = 16 << 20
+"""Bytes of a trace; what is larger is none."""
+
+SLOWEST_BYTES_PER_SECOND = 1 << 20
+"""A transfer that is slower than this, beyond the time limit of an answer, is given up."""
+
+FAILURES = 3
+"""After so many failures in a row, or one that took all its time, a run asks no more."""
+
+KIN = 32
+"""How many kin of an action are looked at."""
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class _Failure(Exception):  # noqa: N818 - control flow of this module, never seen outside
+    """An operation did not succeed, and not because there is nothing there."""
+
+
+class Remote:
+    """One remote cache in one run. Its methods never raise but for a missing package."""
+
+    def __init__(self, url: str, *, read_only: bool, timeout: float) -> None:
+        self.url = url
+        self.read_only = read_only
+        self.warnings: list[str] = []
+        self._timeout = timeout
+        self._root = ""
+        self._filesystem: Any = None
+        self._failures = {"read": 0, "write": 0}
+        self._traces: dict[str, Trace | None] = {}
+        self._lock = threading.Lock()
+
+    def is_off(self, kind: str = "read") -> bool:
+        """Whether it has failed so often to "read" or to "write" that it is not asked any more."""
+        return self._failures[kind] >= FAILURES
+
+    def trace(self, key: str) -> Trace | None:
+        """The trace of a key, if there is one, for exactly that action."""
+        if key not in self._traces:
+            data = self._read(_actions(key))
+            trace = decode_trace(data) if data is not None else None
+            if data is not None and (trace is None or not _is_of(trace, key)):
+                self._warn(f"its trace {key[:12]} is damaged, or of another action")
+                trace = None
+            self._traces[key] = trace
+        return self._traces[key]
+
+    def discovered(self, key: str) -> tuple[tuple[str, ...], ...]:
+        """The sets of discovered files of a key; the names are not to be trusted."""
+        data = self._read(_discovered(key))
+        return decode_discovered(data) if data is not None else ()
+
+    def kin(self, kin: str) -> list[str]:
+        """Keys of actions that share all but tools, devices and what was discovered."""
+        place = f"kin/{kin[:2]}/{kin[2:]}"
+
+        def work(_: Callable[[int], None]) -> list[str]:
+            found = self._fs().ls(self._path(place), detail=False)
+            names = (str(name).rstrip("/").rpartition("/")[2] for name in found)
+            return [name for name in names if _KEY.fullmatch(name)][:KIN]
+
+        return self._bounded(f"list {place}", work) or []
+
+    def has(self, digest: Digest) -> bool:
+        """Whether there is a file under that name; its bytes are judged when it is fetched."""
+        return bool(
+            self._bounded(
+                "look for a blob", lambda _: bool(self._fs().exists(self._path(_blob(digest))))
+            )
+        )
+
+    def fetch(
+        self, digest: Digest, file: Path, progress: Callable[[float], None] | None = None
+    ) -> bool:
+        """Write a blob's bytes to a file; False if they cannot be had, or are not those bytes."""
+
+        def work(moved: Callable[[int], None]) -> str:
+            hasher, size = hashlib.sha256(), 0
+            with self._open(_blob(digest)) as reader, file.open("wb") as writer:
+                while size <= digest.size_bytes and (data := reader.read(CHUNK_BYTES)):
+                    hasher.update(data)
+                    writer.write(data)
+                    size += len(data)
+                    moved(size)
+                    if progress is not None and digest.size_bytes:
+                        progress(min(1.0, size / digest.size_bytes))
+            return hasher.hexdigest() if size == digest.size_bytes else f"{size} bytes"
+
+        found = self._bounded(f"fetch {digest.hash[:12]}", work, digest.size_bytes)
+        if found is not None and found != digest.hash:
+            self._warn(f"it gave other bytes for {digest.hash[:12]}; they were thrown away")
+        return found == digest.hash
+
+    def put_blob(self, digest: Digest, file: Path) -> bool:
+        """Store a blob unless there is one of its size; whether it is there now."""
+
+        def work(_: Callable[[int], None]) -> bool:
+            if self._size(_blob(digest)) != digest.size_bytes:
+                self._put(file, _blob(digest))
+            return True
+
+        what = f"store {digest.hash[:12]}"
+        return bool(self._bounded(what, work, digest.size_bytes, kind="write"))
+
+    def put_trace(self, key: str, file: Path, trace: Trace) -> bool:
+        """Store a trace, after the blobs that it names, and where its kin is found."""
+        kin = kin_of(trace.action)
+        places = (_actions(key), f"kin/{kin[:2]}/{kin[2:]}/{key}")
+
+        def work(_: Callable[[int], None]) -> bool:
+            for place in places:
+                self._put(file, place)
+            return True
+
+        return bool(self._bounded(f"store the trace {key[:12]}", work, kind="write"))
+
+    def put_discovered(self, key: str, file: Path) -> None:
+        """Store the sets of discovered files of a key."""
+
+        def work(_: Callable[[int], None]) -> bool:
+            self._put(file, _discovered(key))
+            return True
+
+        self._bounded(f"store what {key[:12]} reads", work, kind="write")
+
+    def keys(self) -> list[str]:
+        """The keys of all traces that it has; none where it cannot be listed."""
+
+        def work(moved: Callable[[int], None]) -> list[str]:
+            found = self._fs().find(self._path("actions"))
+            moved(1)
+            keys = ("".join(str(path).removesuffix(".json").split("/")[-2:]) for path in found)
+            return [key for key in keys if _KEY.fullmatch(key)]
+
+        return self._bounded("list the actions", work) or []
+
+    def _read(self, place: str) -> bytes | None:
+        def work(moved: Callable[[int], None]) -> bytes:
+            data = b""
+            with self._open(place) as reader:
+                while chunk := reader.read(CHUNK_BYTES):
+                    data += chunk
+                    moved(len(data))
+                    if len(data) > LARGEST_DOCUMENT:
+                        raise _Failure("a document without end")
+            return data
+
+        return self._bounded(f"read {place[:24]}", work)
+
+    def _bounded(
+        self,
+        what: str,
+        work: Callable[[Callable[[int], None]], T],
+        size: int = 0,
+        kind: str = "read",
+    ) -> T | None:
+        """Do something within its time; None if it failed or there is nothing there.
+
+        The thread of what takes too long is left behind: nothing can end it, and nothing waits.
+        """
+        if self.is_off(kind):
+            return None
+        attempt = _Attempt(work)
+        limit = self._timeout + size / SLOWEST_BYTES_PER_SECOND
+        if not attempt.wait(self._timeout, limit):
+            self._failures[kind] = FAILURES
+            self._warn(f"{what}: no answer in time; it is not asked any more in this run")
+            return None
+        if attempt.error is None or isinstance(attempt.error, FileNotFoundError):
+            self._failures[kind] = 0
+            return attempt.result
+        if isinstance(attempt.error, MissingPackage):
+            raise attempt.error
+        self._failures[kind] += 1
+        more = "; it is not asked any more in this run" if self.is_off(kind) else ""
+        self._warn(f"{what}: {_reason(attempt.error)}{more}")
+        return None
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(f"remote cache {safe_url(self.url)}: {text}")
+
+    def _fs(self) -> Any:
+        with self._lock:
+            if self._filesystem is None:
+                self._filesystem, self._root = _connect(self.url, self._timeout)
+            return self._filesystem
+
+    def _path(self, place: str) -> str:
+        self._fs()  # which finds out what the root is
+        return f"{self._root}/{place}"
+
+    def _open(self, place: str) -> Any:
+        return self._fs().open(
+            self._path(place), "rb", block_size=CHUNK_BYTES, cache_type="none"
+        )
+
+    def _size(self, place: str) -> int | None:
+        try:
+            size = self._fs().info(self._path(place)).get("size")
+        except FileNotFoundError:
+            return None
+        return int(size) if size is not None else None
+
+    def _put(self, file: Path, place: str) -> None:
+        """Store a file in one step, as object storage does: elsewhere by a rename."""
+        filesystem, path = self._fs(), self._path(place)
+        scheme = self.url.partition("://")[0]
+        if scheme in ("http", "https"):
+            filesystem.put_file(str(file), path, method="put")
+        elif scheme in ("file", "ssh", "sftp"):
+            folder, _, name = path.rpartition("/")
+            filesystem.makedirs(folder, exist_ok=True)
+            temporary = f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
+            filesystem.put_file(str(file), temporary)
+            filesystem.mv(temporary, path)
+        else:
+            filesystem.put_file(str(file), path)
+
+
+class _Attempt(Generic[T]):
+    """Work in a thread of its own, which is watched for progress."""
+
+    def __init__(self, work: Callable[[Callable[[int], None]], T]) -> None:
+        self.result: T | None = None
+        self.error: Exception | None = None
+        self._work = work
+        self._moved = 0
+        self._given_up = False
+        self._done = threading.Event()
+        threading.Thread(target=self._run, name="remote cache", daemon=True).start()
+
+    def wait(self, stall: float, limit: float) -> bool:
+        """Whether it ended before it stood still for `stall` seconds, or took `limit`."""
+        begun = time.monotonic()
+        moved, since = 0, begun
+        while not self._done.wait(min(0.25, stall)):
+            now = time.monotonic()
+            if self._moved != moved:
+                moved, since = self._moved, now
+            if now - since > stall or now - begun > limit:
+                self._given_up = True
+                return False
+        return True
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work(self._note)
+        except Exception as error:  # whatever the libraries below raise is one thing here: a miss
+            self.error = error
+        self._done.set()
+
+    def _note(self, moved: int) -> None:
+        if self._given_up:
+            raise _Failure("given up")
+        self._moved = moved
+
+
+def _connect(url: str, timeout: float) -> tuple[Any, str]:
+    """fsspec's file system for an address, and the path in it. Raises MissingPackage."""
+    scheme = url.partition("://")[0]
+    options: dict[str, Any] = {"skip_instance_cache": True}
+    if scheme == "s3":
+        patience = {"connect_timeout": timeout, "read_timeout": timeout}
+        options |= {"use_listings_cache": False, "config_kwargs": patience}
+    try:
+        from fsspec.core import url_to_fs
+
+        filesystem, path = url_to_fs(url, **options)
+    except ImportError as error:
+        package = PROTOCOLS[scheme] or "fsspec"
+        raise MissingPackage(
+            f"a remote cache at {scheme}:// needs fsspec and {package}".replace(
+                "fsspec and fsspec", "fsspec"
+            ),
+            hint=f"pip install 'trtbuild[remote]'{f' {package}' if PROTOCOLS[scheme] else ''}",
+        ) from error
+    return filesystem, path.rstrip("/")
+
+
+def _is_of(trace: Trace, key: str) -> bool:
+    """Whether a trace is of the action of that key, and names only files that the action makes."""
+    names = [name for name, _ in trace.outputs]
+    return (
+        hashlib.sha256(canonical_json(trace.action)).hexdigest() == key
+        and len(set(names)) == len(names)
+        and set(names) <= set(trace.action.get("outputs", ()))
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a few words without credentials."""
+    status = getattr(error, "status", None)
+    text = f"{status} " if isinstance(status, int) else ""
+    return f"{text}{type(error).__name__}: {scrubbed(str(error))}"
+
+
+def _actions(key: str) -> str:
+    return f"actions/{key[:2]}/{key[2:]}.json"
+
+
+def _discovered(key: str) -> str:
+    return f"discovered/{key[:2]}/{key[2:]}.json"
+
+
+def _blob(digest: Digest) -> str:
+    return f"cas/{digest.hash[:2]}/{digest.hash[2:]}"
