@@ -68,11 +68,17 @@ def test_precision_is_compared_by_share() -> None:
 
 
 def test_accuracy_is_compared_where_both_have_it() -> None:
-    first = Side("a", verify={"scores": {"accuracy": {"value": 0.98}}, "passed": True})
-    second = Side("b", verify={"scores": {"accuracy": {"value": 0.97}, "more": {"value": 1}}})
+    def verify(score: float, off: float, **more: Any) -> dict[str, Any]:
+        output = {"name": "y", "metrics": {"max_abs": off, "snr_db": None}}
+        step = {"step": "engine", "cases": 6, "outputs": [output]}
+        return {"metrics": {"accuracy": {"value": score, "min": 0.9}, **more}, "steps": [step]}
+
+    first = Side("a", verify=verify(0.98, 0.0))
+    second = Side("b", verify=verify(0.97, 0.5, more={"value": 1}))
     found = compared(first, second)["accuracy"]
-    assert list(found) == ["scores.accuracy.value"]
-    assert found["scores.accuracy.value"]["second"] == 0.97
+    assert list(found) == ["accuracy", "engine y max_abs"]
+    assert found["accuracy"]["second"] == 0.97
+    assert found["engine y max_abs"]["difference"] == 0.5
 
 
 def test_parts_that_a_side_lacks_are_null() -> None:

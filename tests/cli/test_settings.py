@@ -67,9 +67,7 @@ def test_paths_in_a_file_start_from_its_folder(folder: Path) -> None:
         ("jobs = ", "cannot be read"),
     ],
 )
-def test_a_mistake_in_the_file_is_named_with_its_place(
-    folder: Path, text: str, words: str
-) -> None:
+def test_a_mistake_in_the_file_is_named_with_its_place(folder: Path, text: str, words: str) -> None:
     (folder / "trtbuild.toml").write_text(text + "\n")
     with pytest.raises(UsageError) as caught:
         resolve(Namespace())

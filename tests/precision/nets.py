@@ -109,3 +109,70 @@ def normalisation() -> onnx.ModelProto:
             "variance": np.full(4, 1e8, np.float32),
         },
     )
+
+
+def residual(channels: int = 16) -> onnx.ModelProto:
+    """x -> conv -> relu -> conv -> (+ relu) -> pool -> gemm: a block of a residual network."""
+    taps = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    return make(
+        [
+            helper.make_node("Conv", ["x", "w1", "b1"], ["c1"], "conv1", **taps),
+            helper.make_node("Relu", ["c1"], ["r1"], "relu1"),
+            helper.make_node("Conv", ["r1", "w2"], ["c2"], "conv2", **taps),
+            helper.make_node("Add", ["c2", "r1"], ["s"], "sum"),
+            helper.make_node("GlobalAveragePool", ["s"], ["g"], "pool"),
+            helper.make_node("Flatten", ["g"], ["f"], "flatten"),
+            helper.make_node("Gemm", ["f", "w3", "b3"], ["y"], "gemm", transB=1),
+        ],
+        {"x": ["n", channels, 8, 8]},
+        ["y"],
+        {
+            "w1": weights(channels, channels, 3, 3, seed=1),
+            "b1": np.full(channels, 0.1, np.float32),
+            "w2": weights(channels, channels, 3, 3, seed=2),
+            "w3": weights(10, channels, seed=3),
+            "b3": np.zeros(10, np.float32),
+        },
+    )
+
+
+def images(count: int = 4, channels: int = 16, seed: int = 9) -> dict[str, np.ndarray]:
+    """One batch for `residual`."""
+    values = np.random.default_rng(seed).standard_normal((count, channels, 8, 8))
+    return {"x": values.astype(np.float32)}
+
+
+def linear(width: int = 128) -> onnx.ModelProto:
+    """Two products that read one activation, a Gemm with transB behind them, and a small one."""
+    return make(
+        [
+            helper.make_node("MatMul", ["x", "wq"], ["q"], "query"),
+            helper.make_node("MatMul", ["x", "wk"], ["k"], "key"),
+            helper.make_node("Mul", ["q", "k"], ["p"], "mix"),
+            helper.make_node("Gemm", ["p", "wo", "bo"], ["o"], "out", transB=1),
+            helper.make_node("MatMul", ["o", "small"], ["y"], "last"),
+        ],
+        {"x": ["n", width]},
+        ["y"],
+        {
+            "wq": weights(width, width, seed=1),
+            "wk": weights(width, width, seed=2),
+            "wo": weights(24, width, seed=3),
+            "bo": weights(24, seed=4),
+            "small": weights(24, 4, seed=5),
+        },
+    )
+
+
+def rows(count: int = 32, width: int = 128, seed: int = 6) -> dict[str, np.ndarray]:
+    """One batch for `linear`; a few channels are much larger than the others, as in real ones."""
+    values = np.random.default_rng(seed).standard_normal((count, width))
+    values[:, ::16] *= 20
+    return {"x": values.astype(np.float32)}
+
+
+def snr_db(expected: np.ndarray, got: np.ndarray) -> float:
+    """Signal to noise of an output."""
+    off = got.astype(np.float64) - expected
+    noise = max(np.sum(off**2), 1e-30)
+    return float(10 * np.log10(np.sum(expected.astype(np.float64) ** 2) / noise))

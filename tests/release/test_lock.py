@@ -135,7 +135,9 @@ def test_a_run_that_gives_other_bytes_than_the_lock_stops_there_with_code_4(
         assert result.verdicts()["export"] != "FAILED"
         assert result.verdicts()["build:fp32"] == "FAILED"
         assert result.verdicts()["verify:fp32"] == "SKIPPED"
-        assert "build:fp32.outputs.engine.plan: 000000000000 -> " in result.task("build:fp32")["error"]
+        assert (
+            "build:fp32.outputs.engine.plan: 000000000000 -> " in result.task("build:fp32")["error"]
+        )
         assert not (locked.folder / "build/tiny/fp32/engine.plan").exists()
         shutil.rmtree(locked.cache)
 

@@ -11,12 +11,25 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from tests.precision.nets import Recorder, attention, normalisation, overflowing
+from tests.precision.nets import (
+    Recorder,
+    attention,
+    images,
+    linear,
+    make,
+    normalisation,
+    overflowing,
+    residual,
+    rows,
+    weights,
+)
 from trtbuild.errors import MissingPackage, StageError
 from trtbuild.model.cases import Case, CaseWriter
 from trtbuild.model.inputs import Arrays
+from trtbuild.precision.table import Table, write_table
 from trtbuild.stages import quantize
 from trtbuild.stages.base import StageContext
 
@@ -43,6 +56,12 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reporter = Recorder()
+        self.roles: dict[str, Path] = {}
+
+    def calibrate(self, amax: dict[str, float]) -> None:
+        """Give the stage a calibration table."""
+        self.roles["calibration"] = self.folder / "calibration.json"
+        write_table(Table("minmax", 1, "test", amax), self.roles["calibration"])
 
     def run(
         self,
@@ -55,7 +74,9 @@ class Stage:
         onnx.save(model, self.folder / "source.onnx")
         outputs = self.folder / "outputs"
         outputs.mkdir(exist_ok=True)
-        roles = {"model": self.folder / "source.onnx"}
+        roles = {"model": self.folder / "source.onnx", **self.roles}
+        if (self.folder / "data.npz").exists():
+            roles["dataset"] = self.folder / "data.npz"
         if cases is not None:
             roles["reference"] = write_reference(self.folder, cases)
         quantize.run(
@@ -194,6 +215,77 @@ def test_the_bytes_do_not_depend_on_the_process(stage: Stage) -> None:
     assert (other / "outputs/model.onnx").read_bytes() == first
 
 
+def test_bfloat16_is_put_into_the_graph_and_kept_where_the_backend_lacks_it(stage: Stage) -> None:
+    model, document = stage.run(upscaling(), [declaration("x", 4, 4, 4)], precision="bf16")
+    assert document["nodes"] == {"bf16": 1, "fp32": 1}
+    assert document["kept_fp32"] == [
+        {"node": "up", "op_type": "ConvTranspose", "reason": "backend"}
+    ]
+    assert model.opset_import[0].version == 22
+
+
+IMAGES = [declaration("x", 16, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    ("precision", "base", "nodes", "tool"),
+    [
+        ("int8", "fp32", {"fp32": 3, "int8": 4}, "trtbuild"),
+        ("int8", "fp16", {"fp16": 3, "fp32": 0, "int8": 4}, "modelopt"),
+        ("fp8", "bf16", {"bf16": 3, "fp32": 0, "fp8": 4}, "modelopt"),
+    ],
+)
+def test_a_calibration_table_becomes_q_dq_on_every_base(
+    stage: Stage, precision: str, base: str, nodes: dict[str, int], tool: str
+) -> None:
+    stage.calibrate({"x": 4.0, "r1": 5.0, "f": 1.0})
+    _, document = stage.run(residual(), IMAGES, [images()], precision=precision, base=base)
+    assert document["nodes"] == nodes
+    assert document["base"] == base
+    assert document["tool"].startswith(tool)
+    assert document["quantized"]["nodes"] == 4
+    assert document["quantized"]["left_out"] == []
+
+
+def test_what_is_left_out_of_int8_is_listed_with_the_reason(stage: Stage) -> None:
+    stage.calibrate({"x": 4.0, "r1": 5.0})
+    _, document = stage.run(
+        residual(), IMAGES, precision="int8", exclude=["conv2"], op_types=["Conv", "Gemm"]
+    )
+    assert document["quantized"]["left_out"] == [
+        {"node": "conv2", "op_type": "Conv", "reason": "excluded by the recipe"},
+        {"node": "gemm", "op_type": "Gemm", "reason": "not in the calibration table"},
+    ]
+    assert document["nodes"] == {"fp32": 6, "int8": 1}
+
+
+def test_int8_on_float32_asks_for_no_reference(stage: Stage) -> None:
+    stage.calibrate({"x": 4.0, "r1": 5.0, "f": 1.0})
+    stage.run(residual(), IMAGES, precision="int8")
+    assert stage.reporter.warnings == []
+
+
+def test_int4_weights_are_found_on_the_calibration_data(stage: Stage) -> None:
+    np.savez(stage.folder / "data.npz", **rows(64))
+    _, document = stage.run(
+        linear(),
+        [declaration("x", 128)],
+        [rows(4)],
+        precision="int4",
+        base="fp16",
+        method="awq_clip",
+        block_size=32,
+        calibration={"dataset": {"kind": "npz"}, "samples": 64, "batch": 4},
+    )
+    assert document["nodes"] == {"fp16": 3, "fp32": 0, "int4": 3}
+    assert any("awq_clip, batch 16" in line for line in stage.reporter.lines)
+
+
+def test_a_precision_that_changes_nothing_is_refused(stage: Stage) -> None:
+    with pytest.raises(StageError, match="'int7' is no precision that changes the graph"):
+        stage.run(overflowing(), X, CASES, precision="int7")
+
+
 def test_without_modelopt_the_line_to_install_it_is_given(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,12 +295,21 @@ def test_without_modelopt_the_line_to_install_it_is_given(
     assert "pip install 'trtbuild[quantize]'" in caught.value.hint
 
 
+def upscaling() -> onnx.ModelProto:
+    """A transposed convolution, which TensorRT-RTX cannot build in bfloat16, and a ReLU."""
+    return make(
+        [
+            helper.make_node("ConvTranspose", ["x", "w"], ["u"], "up", strides=[2, 2]),
+            helper.make_node("Relu", ["u"], ["y"], "relu"),
+        ],
+        {"x": ["n", 4, 4, 4]},
+        ["y"],
+        {"w": weights(4, 4, 2, 2)},
+    )
+
+
 def layer_norm() -> onnx.ModelProto:
     """Layer normalisation in small operators, as exporters below opset 17 write it."""
-    from onnx import helper
-
-    from tests.precision.nets import make, weights
-
     mean = {"axes": [-1], "keepdims": 1}
     return make(
         [

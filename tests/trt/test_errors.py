@@ -10,7 +10,13 @@ import pytest
 
 from tests.trt import nets
 from tests.trt.marks import since_1_7
-from trtbuild.trt.errors import BUILD_CAUSES, CONTROL_FLOW, PARSER_CAUSES, explain
+from trtbuild.trt.errors import (
+    BUILD_CAUSES,
+    CONTROL_FLOW,
+    LOAD_CAUSES,
+    PARSER_CAUSES,
+    explain,
+)
 from trtbuild.trt.flavour import Flavour
 from trtbuild.trt.logger import recording
 
@@ -24,11 +30,68 @@ RECORDED = {
     "CUDA initialization failure with error: 35. Please check your CUDA installation": (
         "a GPU with a driver is needed and there is none"
     ),
+    "Tactic Device request: 4364MB Available: 3788MB. Device memory is insufficient to use "
+    "tactic.": "the GPU's memory is too small for an implementation of an operation",
+    "Skipping tactic 8 due to insuficient memory on requested size of 4364 detected for tactic "
+    "60.": "the GPU's memory is too small for an implementation of an operation",
+    "UNSUPPORTED_STATESkipping tactic 9 due to insufficient memory on requested size of 157500 "
+    "detected for tactic 0x0000000000000009.": (
+        "the GPU's memory is too small for an implementation of an operation"
+    ),
+    "Requested amount of GPU memory (8589934592 bytes) could not be allocated. There may not be "
+    "enough free memory for allocation to succeed.": (
+        "the GPU's memory is too small for an implementation of an operation"
+    ),
+    "Skipping tactic 0x0000000000000000 due to Myelin error: autotuning: CUDA error 2 allocating "
+    "6443238909-byte buffer: out of memory": "the GPU ran out of memory",
+    "[defaultAllocator.cpp::allocate::19] Error Code 1: Cuda Runtime (out of memory)": (
+        "the GPU ran out of memory"
+    ),
+    "Default DLA is enabled but layer /conv1/Conv is not supported on DLA and falling back to GPU "
+    "is not enabled.": "a DLA core cannot run layer /conv1/Conv",
+    "IPluginRegistry::loadLibrary: Error Code 6: API Usage Error (Unable to load library: "
+    "/tmp/nope.so: /tmp/nope.so: cannot open shared object file: No such file or directory In Impl "
+    "at /_src/runtime/dispatch/libLoader.cpp:305)": (
+        "the plugin library /tmp/nope.so cannot be loaded: /tmp/nope.so: cannot open shared object"
+    ),
+    "IBuilder::buildSerializedNetwork: Error Code 3: API Usage Error (Parameter check failed, "
+    "condition: formatSupported. image has dataType Float unsupported by tensor's allowed "
+    "TensorFormats. In operator() at /_src/optimizer/api/network.cpp:3537)": (
+        "a memory layout that is asked for does not go with its tensor's type"
+    ),
+    "The timing cache will not be used!": "the timing cache is of another version or GPU",
+    "Detected invalid timing cache, setup a local cache instead": (
+        "the timing cache is of another version or GPU"
+    ),
     "MyelinCheckException: target_sm '90' does not have arch kind assigned": (
         "only on a GPU that it supports"
     ),
 }
 """Messages of TensorRT proper, or of a machine with a GPU, and what must be said of them."""
+
+RECORDED_AT_LOADING = {
+    "1: [stdArchiveReader.cpp::StdArchiveReader::32] Error Code 1: Serialization (Serialization "
+    "assertion magicTagRead == kMAGIC_TAG failed.Magic tag does not match)": (
+        "it does not begin as an engine"
+    ),
+    "1: [runtime.cpp::parsePlan::314] Error Code 1: Serialization (Serialization assertion "
+    "plan->header.magicTag == rt::kPLAN_MAGIC_TAG failed.)": "it does not begin as an engine",
+    "IRuntime::deserializeCudaEngine: Error Code 1: Serialization (Serialization assertion "
+    "stdVersionRead == kSERIALIZATION_VERSION failed.Version tag does not match. Note: Current "
+    "Version: 237, Serialized Engine Version: 239)": (
+        "another version of TensorRT built it (serialization 239, this one has 237)"
+    ),
+    "6: The engine plan file is not compatible with this version of TensorRT, expecting library "
+    "version 8.6.1.6 got 8.6.1.2, please rebuild.": "TensorRT 8.6.1.2 built it, and 8.6.1.6",
+    "6: The engine plan file is generated on an incompatible device, expecting compute 7.5 got "
+    "compute 8.6, please rebuild.": "built for compute capability 8.6, and this GPU has 7.5",
+    "Error Code 1: Serialization (Serialization assertion creator failed.Cannot deserialize plugin "
+    "since corresponding IPluginCreator not found in Plugin Registry)": "it holds a plugin",
+    "IExecutionContext::setInputShape: Error Code 3: API Usage Error (Parameter check failed, "
+    "condition: satisfyProfile. Set dimension [8,3,224,224] for tensor input does not satisfy any "
+    "optimization profiles.)": "a shape lies outside every optimization profile",
+}
+"""Messages about engines that users met, in the threads that they asked for help in."""
 
 
 def say(rtx: Flavour, model: Path, change: Change) -> tuple[str, ...]:
@@ -178,3 +241,16 @@ def explain_by(cause: Any, text: str) -> Any:
     """The explanation where this cause is the first that matches, else something unequal."""
     found = cause.pattern.search(text)
     return explain(text, (cause,)) if found else object()
+
+
+@pytest.mark.parametrize("text", RECORDED_AT_LOADING)
+def test_a_recorded_message_about_an_engine_is_explained(text: str) -> None:
+    explanation = explain(text, LOAD_CAUSES)
+    assert explanation is not None
+    assert RECORDED_AT_LOADING[text] in explanation.meaning
+    assert explanation.remedy
+
+
+def test_each_cause_of_a_failed_load_has_its_recorded_message() -> None:
+    for cause in LOAD_CAUSES:
+        assert any(cause.pattern.search(text) for text in RECORDED_AT_LOADING), cause.pattern

@@ -65,7 +65,7 @@ BENCHMARK = {
     *("iterations", "streams", "warmup", "sleep", "idle", "duration", "overlap", "transfers"),
     *("spin_wait", "threads", "cuda_graph", "percentiles", "profile_index", "allocation"),
     *("persistent_cache_ratio", "weight_streaming_budget", "time_deserialize", "time_refit"),
-    *("runtime_cache", "kernel_specialization", "inputs", "profile", "export", "shapes"),
+    *("runtime_cache", "kernel_specialization", "inputs.files", "profile", "export", "shapes"),
 }
 """Keys of the benchmark section that options become, where this version has them."""
 
@@ -143,7 +143,7 @@ GIVEN = {
     "--rtxCudaGraphStrategy=wholeGraph": {"benchmark.cuda_graph": "runtime"},
     "--weightStreamingBudget=40%": {"benchmark.weight_streaming_budget": "40%"},
     "--weightStreamingBudget=-1": {"benchmark.weight_streaming_budget": "auto"},
-    "--loadInputs=x:a.bin,y:0:b.bin": {"benchmark.inputs": {"x": "a.bin", "y:0": "b.bin"}},
+    "--loadInputs=x:a.bin,y:0:b.bin": {"benchmark.inputs.files": {"x": "a.bin", "y:0": "b.bin"}},
     "--exportTimes=t.json": {"benchmark.export": ["times"]},
     "--output=a,b": {"outputs": ["a", "b"]},
 }

@@ -162,20 +162,18 @@ def _precision(first: Any, second: Any) -> Any:
 
 
 def _accuracy(first: Any, second: Any) -> Any:
-    """Every number under `metrics` and `comparisons` of the verify results that both have."""
+    """The scores of the task, and how far each step is off for each output, that both have."""
     if first is None or second is None:
         return None
-    before, after = dict(_leaves(first, "")), dict(_leaves(second, ""))
+    before, after = dict(_scores(first)), dict(_scores(second))
     return {key: _numbers(before[key], after[key]) for key in before if key in after}
 
 
-def _leaves(value: Any, path: str) -> Iterable[tuple[str, float]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            name = inner.get("name", index) if isinstance(inner, dict) else index
-            yield from _leaves(inner, f"{path}[{name}]")
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield path, float(value)
+def _scores(verify: Any) -> Iterable[tuple[str, float]]:
+    for name, score in verify.get("metrics", {}).items():
+        yield name, float(score["value"])
+    for step in verify.get("steps", ()):
+        for output in step["outputs"]:
+            for metric, value in (output["metrics"] or {}).items():
+                if value is not None:
+                    yield f"{step['step']} {output['name']} {metric}", float(value)

@@ -39,7 +39,30 @@ class Judgement:
     message: str
 
 
-def judge(result: Options, gates: tuple[Gate, ...]) -> tuple[Judgement, ...]:
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What a regression gate comes to where no accepted engine was run beside the new one."""
+
+    outcome: Outcome
+    value: float | None
+    message: str
+
+
+NOTHING_ACCEPTED = Instead(
+    Outcome.UNCLEAR,
+    None,
+    "nothing was accepted for this GPU and these settings: `trtbuild accept`",
+)
+
+
+def not_measured(gates: tuple[Gate, ...], outcome: Outcome, why: str) -> tuple[Judgement, ...]:
+    """The gates of a benchmark that has no result."""
+    return tuple(Judgement(gate, gate.point or "all", outcome, None, why) for gate in gates)
+
+
+def judge(
+    result: Options, gates: tuple[Gate, ...], instead: Instead = NOTHING_ACCEPTED
+) -> tuple[Judgement, ...]:
     """Each gate at each point of a benchmark's result document that it is about.
 
     Raises ValueError where a gate names a point that was not measured.
@@ -54,13 +77,13 @@ def judge(result: Options, gates: tuple[Gate, ...]) -> tuple[Judgement, ...]:
             )
         for point in points:
             if gate.point in (None, point["name"]):
-                found.append(_judge(gate, point))
+                found.append(_judge(gate, point, instead))
     return tuple(found)
 
 
-def _judge(gate: Gate, point: Any) -> Judgement:
+def _judge(gate: Gate, point: Any, instead: Instead) -> Judgement:
     if gate.key == REGRESSION:
-        return _judge_regression(gate, point)
+        return _judge_regression(gate, point, instead)
     value = _value(gate.key, point)
     if value is None:
         message = f"{gate.key} was not measured: add it to benchmark.percentiles"
@@ -85,7 +108,7 @@ def _value(key: str, point: Any) -> float | None:
     return float(summary[match["statistic"]])
 
 
-def _judge_regression(gate: Gate, point: Any) -> Judgement:
+def _judge_regression(gate: Gate, point: Any, instead: Instead) -> Judgement:
     """Fails where the new engine is surely slower, and by more than the limit.
 
     The point holds the ratio of the two engines' GPU times, new to accepted, and its confidence
@@ -93,8 +116,7 @@ def _judge_regression(gate: Gate, point: Any) -> Judgement:
     """
     found = point.get("regression")
     if found is None:
-        message = "nothing was accepted for this GPU and these settings: `trtbuild accept`"
-        return Judgement(gate, point["name"], Outcome.UNCLEAR, None, message)
+        return Judgement(gate, point["name"], instead.outcome, instead.value, instead.message)
     change = (found["estimate"] - 1) * 100
     said = (
         f"{change:+.2f} % against the accepted engine (95 % sure of {(found['low'] - 1) * 100:+.2f}"

@@ -43,7 +43,6 @@ class PointRun:
     source: Source
     baselines: Sequence[Options]
     accepted: Accepted | None
-    digest: str
     monitor: Monitor | None
     earlier: tuple[int, ...]  # processes on the GPU before this one
     warn: Callable[[str], None]
@@ -109,8 +108,6 @@ class PointRun:
 
     def _regression(self, accepted: Accepted, inputs: dict[str, Array]) -> Options:
         """The ratio of the GPU times, new engine to accepted one, from runs in turn."""
-        if accepted.digest == self.digest:
-            return {"accepted": accepted.digest, "estimate": 1.0, "low": 1.0, "high": 1.0}
         old = self._subject("accepted", accepted.engine, Contexts(accepted.engine), inputs)
         new = self._subject("engine", self.engine, self.contexts, inputs)
         settings = self.settings

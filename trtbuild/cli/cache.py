@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.cli.common import add_json, add_places
+from trtbuild.cli.common import add_json, add_places, add_remote, open_store
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from trtbuild.store.remote import Remote
     from trtbuild.store.roots import Keep
+    from trtbuild.store.store import Store
 
 Values = dict[str, Any]
 
@@ -30,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("--repair", action="store_true", help="remove what is damaged")
         if name == "gc":
             _add_gc(sub)
+        if name == "why":
+            sub.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe file")
+        if name in ("push", "pull", "why"):
+            add_remote(sub)
         add_places(sub)
         add_json(sub)
 
@@ -161,6 +168,65 @@ def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
     return ExitCode.DONE
 
 
+def _push(options: argparse.Namespace, values: Values) -> ExitCode:
+    from trtbuild.store.gc import read_entries
+    from trtbuild.store.upload import Uploader
+
+    with _with_remote(values) as (store, remote):
+        if remote.read_only:
+            raise UsageError("the remote cache is only read (remote_mode)")
+        uploader = Uploader(store.root, store.cas, store.actions, remote)
+        wanted = [e.key for e in read_entries(store.root)[0] if remote.trace(e.key) is None]
+        done = [key for key in wanted if not remote.is_off("write") and uploader.upload(key)]
+        return _exchanged(options, "pushed", len(done), len(wanted), remote)
+
+
+def _pull(options: argparse.Namespace, values: Values) -> ExitCode:
+    with _with_remote(values) as (store, remote):
+        done, wanted = 0, 0
+        for key in remote.action_keys():
+            if store.actions.lookup(key) is not None:
+                continue
+            wanted += 1
+            trace = remote.trace(key)
+            done += trace is not None and store.obtain(key, trace)
+        return _exchanged(options, "pulled", done, wanted, remote)
+
+
+def _why(options: argparse.Namespace, _: Values) -> ExitCode:
+    from trtbuild.cli.common import open_session
+    from trtbuild.report.explanation import misses, print_misses
+    from trtbuild.report.terminal import Quiet
+
+    options.recipes = [options.recipe]
+    with open_session(options, Quiet()) as session:
+        session.preview()
+        found = misses(session.rebuilders[0])
+    document = {"format": 1, "recipe": str(options.recipe), "misses": found}
+    _print(options, document, lambda _: print_misses(found))
+    return ExitCode.DONE
+
+
+@contextlib.contextmanager
+def _with_remote(values: Values) -> Iterator[tuple[Store, Remote]]:
+    if values["remote"] is None:
+        raise UsageError(
+            "no remote cache is set", hint="--remote URL, or `remote` in trtbuild.toml"
+        )
+    with open_store({**values, "remote_wait": 0.0}) as store:
+        assert store.remote is not None  # noqa: S101 - open_store made it
+        yield store, store.remote
+
+
+def _exchanged(
+    options: argparse.Namespace, verb: str, done: int, wanted: int, remote: Remote
+) -> ExitCode:
+    """Say what was exchanged; whoever asked for it by name is told by the exit code too."""
+    document = {"format": 1, verb: done, "wanted": wanted, "warnings": remote.warnings}
+    _print(options, document, lambda _: print(f"{verb} {done} of {wanted} actions"))  # noqa: T201 - the command's whole result
+    return ExitCode.DONE if done == wanted and not remote.is_off() else ExitCode.FAILED
+
+
 def _kept(root: Path, folder: Path | None) -> Keep:
     """What lock files keep: those that were registered with the cache, and those of a folder."""
     from trtbuild.store.roots import keep, lock_files, registered
@@ -192,4 +258,7 @@ ACTIONS: dict[str, tuple[str, Callable[[argparse.Namespace, Values], ExitCode]]]
     "show": ("print one action: what it was made of, and what came out", _show),
     "verify": ("read and hash everything again", _verify),
     "gc": ("remove what is old, too much, or used by nothing", _gc),
+    "push": ("put into the remote cache what it lacks of this one", _push),
+    "pull": ("fetch all that the remote cache has and this one lacks", _pull),
+    "why": ("say why tasks of a recipe are not cached: what the nearest entries have else", _why),
 }

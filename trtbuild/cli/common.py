@@ -6,12 +6,14 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from trtbuild.cli.settings import resolve
 from trtbuild.graph.rebuild import Listener
 from trtbuild.graph.session import Session, Settings
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.terminal import Terminal
-from trtbuild.store.store import Store, default_cache
+from trtbuild.store.store import Store
 
 
 def add_recipes(parser: argparse.ArgumentParser) -> None:
@@ -96,11 +98,32 @@ def listening(*, verbose: bool) -> Iterator[Terminal]:
 @contextlib.contextmanager
 def open_session(options: argparse.Namespace, listener: Listener) -> Iterator[Session]:
     """Load the recipes that the command line names and open the cache. Raises RecipeError."""
-    store = Store(options.cache or default_cache())
-    try:
+    values = {name: value.value for name, value in resolve(options).items()}
+    with open_store(values) as store:
         recipes = load_recipes(options.recipes, store.memo)
-        yield Session(recipes, store, listener, _settings(options))
+        yield Session(recipes, store, listener, _settings(options, values))
+
+
+@contextlib.contextmanager
+def open_store(values: dict[str, Any]) -> Iterator[Store]:
+    """The cache, and behind it the remote one, that settings name.
+
+    At the end uploads get their time, and what went wrong with the remote cache is said.
+    """
+    store = Store(values["cache"], shared=values["cache_shared"])
+    try:
+        if values["remote"] is not None:
+            from trtbuild.store.remote import Remote  # only with a remote cache
+
+            read_only = values["remote_mode"] == "read"
+            remote = Remote(values["remote"], read_only=read_only, timeout=values["remote_timeout"])
+            store.use_remote(remote)
+        yield store
     finally:
+        if store.remote is not None:
+            from trtbuild.report.cache import print_remote
+
+            print_remote(store.remote, store.uploads_left(values["remote_wait"]))
         store.close()
 
 
@@ -113,13 +136,15 @@ def run_session(session: Session) -> bool:
         raise
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace, values: dict[str, Any]) -> Settings:
     return Settings(
         stages=frozenset(getattr(options, "only", ())),
         precisions=frozenset(getattr(options, "precision", ())),
         forced=frozenset(getattr(options, "rebuild", ())),
         required=frozenset(getattr(options, "require", ())),
-        out=options.out,
-        jobs=getattr(options, "jobs", 1),
+        out=values["out"],
+        jobs=values["jobs"],
         keep_going=getattr(options, "keep_going", False),
+        only_cached=getattr(options, "only_cached", False),
+        link=values["cache_link"] == "hardlink",
     )

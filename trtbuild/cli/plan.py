@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from trtbuild.cli.common import add_json, add_places, add_recipes, add_selection, open_session
+from trtbuild.cli.common import (
+    add_json,
+    add_places,
+    add_recipes,
+    add_remote,
+    add_selection,
+    open_session,
+)
 from trtbuild.errors import ExitCode
 from trtbuild.report.terminal import Quiet, print_plan
 
@@ -14,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipes(parser)
     add_selection(parser)
     add_places(parser)
+    add_remote(parser)
     add_json(parser)
 
 

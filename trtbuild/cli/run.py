@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtbuild.cli.common import (
     add_json,
     add_places,
     add_recipes,
+    add_remote,
     add_selection,
     open_session,
     stage_names,
 )
 from trtbuild.errors import ExitCode
+from trtbuild.report.gates import write_junit
 from trtbuild.report.terminal import Quiet, Terminal, print_outcomes
 
 if TYPE_CHECKING:
@@ -37,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-j",
         "--jobs",
         type=_positive,
-        default=1,
         metavar="N",
         help="run up to N tasks at once (default 1)",
     )
@@ -53,10 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="build nothing that differs from recipe.lock; exit code 4 where something does",
     )
     parser.add_argument(
+        "--only-cached",
+        action="store_true",
+        help="run nothing: restore what the caches have, and fail with what they lack",
+    )
+    parser.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write the gates as JUnit XML, for CI servers"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, as `trtbuild plan`"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="name every task")
     add_places(parser)
+    add_remote(parser)
     add_json(parser)
 
 
@@ -77,6 +88,8 @@ def main(options: argparse.Namespace) -> ExitCode:
         finally:
             if isinstance(listener, Terminal):
                 listener.stop()
+        if options.junit is not None:
+            write_junit(options.junit, session.rebuilders)
         exit_code = ExitCode.DONE if done else ExitCode.FAILED
         if any(guard.refused for guard in guards):
             exit_code = ExitCode.DIFFERENT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trtbuild.dataset import npz, python, random
+from trtbuild.dataset import audio, images, npy, npz, python, random
 from trtbuild.dataset.base import Batch, Demand, default_batch
 from trtbuild.errors import StageError
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from trtbuild.recipe.model import Input, Options
 
 KINDS: dict[str, Callable[[Demand], Iterator[Batch]]] = {
+    "audio": audio.batches,
+    "images": images.batches,
+    "npy": npy.batches,
     "npz": npz.batches,
     "python": python.batches,
     "random": random.batches,

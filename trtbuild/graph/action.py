@@ -21,6 +21,7 @@ class SourceFile:
     role: str
     path: str
     external: bool = False  # an ONNX file, whose external data files are inputs too
+    unless: str = ""  # a role: with the same bytes as its file, this one is no input of the action
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,9 @@ def bind(
 ) -> Action:
     """The action of a task as far as it is known before it runs.
 
-    With `partial`, tools that are not installed are left out of it. `results` holds the outputs of every task that this one needs. Raises StageError for an input
-    that cannot be read, MissingPackage for a tool that is not installed.
+    With `partial`, tools that are not installed are left out of it. `results` holds the outputs
+    of every task that this one needs. Raises StageError for an input that cannot be read,
+    MissingPackage for a tool that is not installed.
     """
     stage = STAGES[task.stage]
     options = options_of(task, stage, device)
@@ -114,13 +115,22 @@ def _input_digests(
     found: list[tuple[str, Digest]] = []
     for item in task.inputs:
         if isinstance(item, SourceFile):
-            found += _source_digests(item, folder, memo)
+            found += _without_repetition(item, _source_digests(item, folder, memo), found)
             continue
         made = dict(results[item.task])
         producer = STAGES[item.task.partition(":")[0]]
         output = next(o for o in producer.outputs if o.name == item.artifact)
         found += [(f"{item.role}/{name}", made[name]) for name in output.files if name in made]
     return tuple(sorted(found))
+
+
+def _without_repetition(
+    item: SourceFile, digests: list[tuple[str, Digest]], before: list[tuple[str, Digest]]
+) -> list[tuple[str, Digest]]:
+    """The digests of a file, none where it repeats the input that it is there to differ from."""
+    other = f"{item.unless}/"
+    same = {digest for name, digest in before if item.unless and name.startswith(other)}
+    return [] if any(digest in same for _, digest in digests) else digests
 
 
 def _source_digests(item: SourceFile, folder: Path, memo: Memo) -> list[tuple[str, Digest]]:

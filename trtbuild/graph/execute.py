@@ -103,11 +103,11 @@ class LocalExecutor:
         document = {
             "module": request.module,
             "options": request.options,
-            "inputs": {role: str(file) for role, file in request.inputs.items()},
+            "inputs": {role: str(file.absolute()) for role, file in request.inputs.items()},
             "folder": str(request.folder),
             "project": str(request.project),
             "exclude": [str(folder) for folder in request.exclude],
-            "outputs": str(outputs),
+            "outputs": str(outputs.absolute()),  # a stage may work in a folder of its own
             "shared": None if request.shared is None else str(request.shared),
         }
         path.write_text(json.dumps(document))

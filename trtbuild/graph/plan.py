@@ -7,6 +7,7 @@ from typing import Any
 from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
 from trtbuild.recipe.model import (
     Benchmark,
+    Calibration,
     Dataset,
     ExportedProgramSource,
     Input,
@@ -16,12 +17,10 @@ from trtbuild.recipe.model import (
     TorchSource,
     Verify,
 )
+from trtbuild.recipe.precision_section import CALIBRATED, UNCHANGED, needs_data
 
 DEFAULT_VERIFY = Verify(Dataset("random", {"seed": 0}, ()), {}, {})
 """Without a dataset, stages are still compared with each other, on seeded random inputs."""
-
-UNCHANGED = frozenset({"fp32"})
-"""Precisions that need no change of the graph: what the model was exported with."""
 
 
 def plan(recipe: Recipe) -> tuple[Task, ...]:
@@ -33,6 +32,8 @@ def plan(recipe: Recipe) -> tuple[Task, ...]:
     model = tasks[-1]
     reference = _reference(recipe, export)
     tasks.append(reference)
+    if CALIBRATED & recipe.precisions.keys():
+        tasks.append(_calibrate(recipe, model))
     for variant in recipe.precisions:
         tasks += _variant(recipe, variant, export, model, reference)
     return tuple(tasks)
@@ -101,19 +102,54 @@ def _quantize(recipe: Recipe, variant: str, model: Task, reference: Task) -> Tas
         "renames": _renames(recipe),
         **recipe.precisions[variant],
     }
-    inputs = (
+    inputs: list[InputRef] = [
         ArtifactRef("model", model.id, "model"),
         ArtifactRef("reference", reference.id, "reference"),
-    )
+    ]
+    if variant in CALIBRATED:
+        inputs.append(ArtifactRef("calibration", "calibrate", "table"))
+    elif needs_data(variant, recipe.precisions[variant]):
+        calibration = _calibration_of(recipe)
+        options["calibration"] = _calibration_options(calibration)
+        inputs += _calibration_files(calibration)
     return Task(
         f"quantize:{variant}",
         "quantize",
         variant,
         options,
-        inputs,
+        tuple(inputs),
         variant,
         ("precisions", variant),
     )
+
+
+def _calibrate(recipe: Recipe, model: Task) -> Task:
+    """One for all precisions: what is quantized, and on top of what, changes no range."""
+    calibration = _calibration_of(recipe)
+    options: Options = {
+        "inputs": _after_surgery(recipe, _inputs(recipe)),
+        **_calibration_options(calibration),
+    }
+    inputs = (ArtifactRef("model", model.id, "model"), *_calibration_files(calibration))
+    return Task("calibrate", "calibrate", None, options, inputs, "calibrate", ("calibration",))
+
+
+def _calibration_of(recipe: Recipe) -> Calibration:
+    assert recipe.calibration is not None  # noqa: S101 - the checks require it of such precisions
+    return recipe.calibration
+
+
+def _calibration_options(calibration: Calibration) -> Options:
+    if calibration.dataset is None:
+        return {"dataset": None}
+    dataset = calibration.dataset
+    return {"dataset": {"kind": dataset.kind, **dataset.options}, **calibration.options}
+
+
+def _calibration_files(calibration: Calibration) -> tuple[InputRef, ...]:
+    if calibration.table is not None:
+        return (SourceFile("table", calibration.table),)
+    return _dataset_files(calibration.dataset) if calibration.dataset else ()
 
 
 def _build(recipe: Recipe, variant: str, model: Task) -> Task:
@@ -122,10 +158,18 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
         "precision": variant,
         "inputs": _after_surgery(recipe, [_profile(item) for item in recipe.inputs]),
         **recipe.build.options,
+        **_tf32(recipe, variant),
     }
     files = [SourceFile(role, path) for role, path in recipe.build.files]
     inputs: tuple[InputRef, ...] = (ArtifactRef("model", model.id, "model"), *files)
     return Task(f"build:{variant}", "build", variant, options, inputs, variant, ("build",))
+
+
+def _tf32(recipe: Recipe, variant: str) -> Options:
+    """A tf32 variant allows TF32, and an fp32 variant beside one means what it says."""
+    if variant == "tf32":
+        return {"tf32": True}
+    return {"tf32": False} if variant == "fp32" and "tf32" in recipe.precisions else {}
 
 
 def _verify(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from trtbuild.benchmark.gates import Judgement
 from trtbuild.errors import StageError, TrtbuildError
 from trtbuild.graph.action import (
     Action,
@@ -94,6 +95,7 @@ class Rebuilder:
     link: bool = False  # engines become hard links of the cache's
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Outputs] = field(default_factory=dict)
+    gates: dict[str, tuple[Judgement, ...]] = field(default_factory=dict)  # by task, after a run
     cached: Results = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,17 +127,17 @@ class Rebuilder:
         if trace is None:
             if self.lacks_device(task):
                 return self._cannot_be_had(task, action)
-            return Decision(Verdict.EXECUTED, self._why_unknown(action, record), action)
-        entry = {"action": action, "trace": trace, "key": found.key, "accepted": found.accepted}
+            return Decision(Verdict.EXECUTED, self.cached.why_unknown(action, record), action)
+        kept = Decision(Verdict.UP_TO_DATE, (), action, trace, found.key, found.accepted)
         wrong = self.workspace.differences(task, trace.outputs)
         if not wrong:
-            return Decision(Verdict.UP_TO_DATE, (), **entry)
+            return kept
         if record is None:
             wrong = [Reason(ReasonKind.FIRST_RUN, "not yet in this folder")]
         elif record.key != action.key():
             wrong = list(differences(record.action, action.document())) or wrong
         if self.store.holds(trace):
-            return Decision(Verdict.RESTORED, tuple(wrong), **entry)
+            return replace(kept, verdict=Verdict.RESTORED, reasons=tuple(wrong))
         evicted = Reason(ReasonKind.EVICTED, "the cache no longer holds its result")
         return Decision(Verdict.EXECUTED, (*wrong, evicted), action)
 
@@ -144,7 +146,7 @@ class Rebuilder:
         found = self.cached.find(self._bind(task))
         record = self.workspace.record(task)
         if found.trace is None and record is not None:
-            return self._as_recorded(found.action, record)
+            return self.cached.as_recorded(found.action, record)
         return found.action
 
     def is_settled(self, task: Task) -> bool:
@@ -287,19 +289,6 @@ class Rebuilder:
         needed = any(task.id in other.needs for other in self.tasks.values())
         return Decision(Verdict.EXECUTED if needed else Verdict.SKIPPED, (reason,), action)
 
-    def _as_recorded(self, action: Action, record: Record) -> Action:
-        """The action with what the recorded run was seen to read, where nothing newer is known."""
-        names = tuple(record.action.get("discovered", {}))
-        if action.discovered or not names:
-            return action
-        return with_discovered(action, names, self.recipe.folder, self.store.memo)
-
-    def _why_unknown(self, action: Action, record: Record | None) -> tuple[Reason, ...]:
-        if record is None:
-            return (Reason(ReasonKind.FIRST_RUN, "never built here"),)
-        changed = differences(record.action, self._as_recorded(action, record).document())
-        return changed or (Reason(ReasonKind.EVICTED, "the cache no longer holds its result"),)
-
     def _bind(self, task: Task) -> Action:
         folder, memo, partial = self.recipe.folder, self.store.memo, self.only_cached
         return bind(task, self.results, folder, self.device, memo, partial=partial)
@@ -359,4 +348,3 @@ def _reports(task: Task, outputs: Path) -> list[Path]:
     """The reports among a stage's outputs: worth having of a failed run too."""
     found = [output for output in STAGES[task.stage].outputs if output.name == "result"]
     return [outputs / output.files[0] for output in found]
-

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from trtbuild.errors import StageError
-from trtbuild.graph.action import Action, Reason, ReasonKind, Task
+from trtbuild.graph.action import Action, Reason, ReasonKind, Task, differences
 from trtbuild.graph.bind import with_discovered
 from trtbuild.graph.execute import Execution
-from trtbuild.graph.workspace import Workspace
+from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.stages import STAGES
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.store import Store
@@ -97,6 +97,23 @@ class Results:
             self.store.record(action.key(), trace)
         return trace
 
+    def as_recorded(self, action: Action, record: Record) -> Action:
+        """The action with what the recorded run was seen to read, where nothing newer is known."""
+        names = tuple(record.action.get("discovered", {}))
+        return action if action.discovered else self._with(action, names)
+
+    def as_it_was_read(self, action: Action, entry: dict[str, Any]) -> dict[str, Any]:
+        """The action's document with the present states of what an entry's run was seen to read."""
+        names = tuple(entry.get("discovered", {}))
+        return (self._with(action, names) if self._are_ours(names) else action).document()
+
+    def why_unknown(self, action: Action, record: Record | None) -> tuple[Reason, ...]:
+        """Why there is no entry, as far as this folder's record says."""
+        if record is None:
+            return (Reason(ReasonKind.FIRST_RUN, "never built here"),)
+        changed = differences(record.action, self.as_recorded(action, record).document())
+        return changed or (Reason(ReasonKind.EVICTED, "the cache no longer holds its result"),)
+
     def kin(self, action: Action) -> Iterator[tuple[str, Trace]]:
         """Entries that share all with an action but tools, devices and what it discovered."""
         from trtbuild.store.index import Index, kin_of
@@ -150,9 +167,9 @@ class Results:
 
     def _allows(self, stage: str, name: str, mine: str | None, other: str | None) -> str | None:
         """The policy by which two facts may differ, or None."""
-        if self.anywhere and other is not None:
-            if mine is None or (name.startswith("package:") and mine == "missing"):
-                return "--only-cached"
+        unknown = mine is None or (name.startswith("package:") and mine == "missing")
+        if self.anywhere and unknown and other is not None:
+            return "--only-cached"
         if stage != "build" or mine is None or other is None:
             return None
         if "same-sm" in self.policies and (name == "gpu" or name.startswith("gpu.")):
@@ -171,6 +188,7 @@ class Results:
             name.startswith("package:") or (self.folder / name).resolve().is_relative_to(project)
             for name in names
         )
+
 
 def project_of(folder: Path) -> Path:
     """The nearest folder at or above this one that looks like a project's root, else this one."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtbuild.errors import MissingPackage, RecipeError, UsageError
+from trtbuild.graph.accepted import with_accepted
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import Device, options_of
 from trtbuild.graph.capable import check_capable
 from trtbuild.graph.execute import Executor, LocalExecutor
+from trtbuild.graph.judge import any_failed, judge_gates
 from trtbuild.graph.plan import plan
 from trtbuild.graph.rebuild import Listener, Rebuilder
 from trtbuild.graph.toolchain import missing, missing_error
@@ -32,6 +34,8 @@ class Settings:
     out: Path | None = None
     jobs: int = 1
     keep_going: bool = False
+    only_cached: bool = False
+    link: bool = False
 
 
 class Session:
@@ -50,7 +54,7 @@ class Session:
         self.rebuilders = tuple(
             Rebuilder(
                 recipe=recipe,
-                tasks={task.id: task for task in plan(recipe)},
+                tasks=_planned(recipe, store),
                 store=store,
                 workspace=Workspace(output_folder(recipe, settings.out), store.memo),
                 executor=self.executor,
@@ -58,6 +62,8 @@ class Session:
                 device=device_of(recipe),
                 forced=settings.forced,
                 required=settings.required,
+                only_cached=settings.only_cached,
+                link=settings.link,
             )
             for recipe in recipes
         )
@@ -65,8 +71,9 @@ class Session:
 
     def run(self) -> bool:
         """Bring the selection up to date; whether nothing failed. Raises MissingPackage."""
-        self._check_packages()
-        self._check_capable()
+        if not self.settings.only_cached:
+            self._check_packages()
+            self._check_capable()
         if not self._all_up_to_date():
             from trtbuild.graph.doit import schedule  # half of a no-op's time, so only now
 
@@ -74,14 +81,16 @@ class Session:
                 self.rebuilders,
                 self.selected,
                 jobs=self.settings.jobs,
-                keep_going=self.settings.keep_going,
+                keep_going=self.settings.keep_going or self.settings.only_cached,
             )
         for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
             _fill_in(rebuilder, needed_by(rebuilder, selected))
+        for rebuilder in self.rebuilders:
+            rebuilder.gates = judge_gates(rebuilder)
         return not any(
-            outcome.verdict is Verdict.FAILED
+            any_failed(rebuilder.gates)
+            or any(outcome.verdict is Verdict.FAILED for outcome in rebuilder.outcomes.values())
             for rebuilder in self.rebuilders
-            for outcome in rebuilder.outcomes.values()
         )
 
     def preview(self) -> None:
@@ -128,6 +137,12 @@ class Session:
         if lacking:
             stages = ", ".join(dict.fromkeys(lacking.values()))
             raise missing_error(stages, tuple(lacking))
+
+
+def _planned(recipe: Recipe, store: Store) -> dict[str, Task]:
+    """The plan, and in it the accepted engine that a gate compares with."""
+    device = device_of(recipe)
+    return {task.id: with_accepted(recipe, task, device, store) for task in plan(recipe)}
 
 
 def device_of(recipe: Recipe) -> Device | None:

@@ -53,9 +53,8 @@ def toolchain_of(
     lacking = missing(stage, options)
     if lacking and not partial:
         raise missing_error(stage.name, lacking)
-    return tuple(
-        sorted({(r.distribution, required_version(r) or "") for r in stage.requires(options)})
-    )
+    present = [r for r in stage.requires(options) if r not in lacking]
+    return tuple(sorted({(r.distribution, required_version(r) or "") for r in present}))
 
 
 def missing_error(stage: str, lacking: tuple[Requirement, ...]) -> MissingPackage:

@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-FP16_LARGEST = 65504.0
-"""The largest finite float16 (IEEE 754 binary16): (2 - 2**-10) * 2**15."""
+LARGEST = {"fp16": 65504.0, "bf16": 3.3895313892515355e38}
+"""The largest finite float16 (IEEE 754 binary16), (2 - 2**-10) * 2**15, and bfloat16,
+(2 - 2**-7) * 2**127: the most negative float32, which masks are made of, is beyond both."""
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
@@ -40,7 +41,7 @@ def lift_constants(model: onnx.ModelProto) -> None:
             model.graph.initializer.append(tensor)
 
 
-def beyond(model: onnx.ModelProto, limit: float = FP16_LARGEST) -> tuple[Constant, ...]:
+def beyond(model: onnx.ModelProto, limit: float) -> tuple[Constant, ...]:
     """The floating-point initializers whose largest finite magnitude is above the limit.
 
     Infinities do not count: they are infinities in every floating type.
@@ -49,7 +50,7 @@ def beyond(model: onnx.ModelProto, limit: float = FP16_LARGEST) -> tuple[Constan
     return tuple(constant for constant in found if constant.largest > limit)
 
 
-def saturate(model: onnx.ModelProto, names: frozenset[str], limit: float = FP16_LARGEST) -> None:
+def saturate(model: onnx.ModelProto, names: frozenset[str], limit: float) -> None:
     """Bring the finite values of the named initializers into [-limit, limit], in place."""
     for tensor in _stored(model):
         if tensor.name in names:

@@ -9,7 +9,7 @@ import onnx
 
 from trtbuild.precision.autocast import DATA_MAX, OPSETS, KeepRule, Low, cast_down
 from trtbuild.precision.cases import Cases
-from trtbuild.precision.constants import FP16_LARGEST, Constant, beyond, saturate
+from trtbuild.precision.constants import LARGEST, Constant, beyond, saturate
 from trtbuild.precision.limits import KEPT_OPS
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.obtained import node_types
@@ -65,17 +65,12 @@ def lower(
     """
     prepare(model)
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
-    large: dict[str, float] = {}
-    refused = KEPT_OPS[low]
-    saturated: tuple[Constant, ...] = ()
-    overflow: tuple[tuple[str, float], ...] = ()
-    if low == "fp16":  # bfloat16 has float32's range
-        ranges = _ranges(model, cases, progress)
-        overflow = _overflow(ranges)
-        saturated = _saturate(model, keep, cases, progress)
-        large = _too_large(model, ranges)
+    ranges = _ranges(model, cases, progress) if low == "fp16" else {}  # bf16 has float32's range
+    saturated = saturate_masks(model, keep, LARGEST[low], cases, progress)
+    large = too_large(model, ranges, LARGEST[low])
+    overflow = _overflow(ranges, LARGEST[low])
     progress(f"casting to {low}", 0.7)
-    rule = KeepRule(model, keep, large, refused)
+    rule = KeepRule(model, keep, large, KEPT_OPS[low])
     lowered = cast_down(
         model, low, keep_io_types=keep_io_types, rule=rule, opset=max(opset, OPSETS[low])
     )
@@ -91,31 +86,33 @@ def _ranges(model: onnx.ModelProto, cases: Cases, progress: Progress) -> dict[st
     return measure_ranges(model, cases, done)
 
 
-def _overflow(ranges: Mapping[str, Range]) -> tuple[tuple[str, float], ...]:
-    found = [(name, r.largest) for name, r in ranges.items() if not r.largest <= FP16_LARGEST]
+def too_large(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], largest: float
+) -> dict[str, float]:
+    """The tensors whose nodes must stay in float32: values beyond DATA_MAX, constants beyond the
+    largest of the type (a constant's own magnitude says nothing about rounding errors).
+    """
+    large = {name: r.largest for name, r in ranges.items() if not r.largest <= DATA_MAX}
+    large.update((constant.tensor, constant.largest) for constant in beyond(model, largest))
+    return large
+
+
+def _overflow(ranges: Mapping[str, Range], largest: float) -> tuple[tuple[str, float], ...]:
+    found = [(name, r.largest) for name, r in ranges.items() if not r.largest <= largest]
     return tuple(sorted(found, key=lambda item: -item[1]))
 
 
-def _saturate(
-    model: onnx.ModelProto, keep: frozenset[str], cases: Cases, progress: Progress
+def saturate_masks(
+    model: onnx.ModelProto, keep: frozenset[str], limit: float, cases: Cases, progress: Progress
 ) -> tuple[Constant, ...]:
-    """Saturate the constants beyond float16 that only mask, and that no kept node reads."""
+    """Saturate the constants beyond the limit that only mask, and that no kept node reads."""
     readers = {name for node in model.graph.node if node.name in keep for name in node.input}
-    candidates = [constant for constant in beyond(model) if constant.tensor not in readers]
+    candidates = [c for c in beyond(model, limit) if c.tensor not in readers]
     if candidates:
-        progress("finding which constants beyond float16 only mask", 0.65)
-    names = harmless(model, candidates, cases)
-    saturate(model, names)
+        progress("finding which constants beyond the range only mask", 0.65)
+    names = harmless(model, candidates, limit, cases)
+    saturate(model, names, limit)
     return tuple(constant for constant in candidates if constant.tensor in names)
-
-
-def _too_large(model: onnx.ModelProto, ranges: Mapping[str, Range]) -> dict[str, float]:
-    """The tensors whose nodes must stay in float32: values beyond DATA_MAX, constants that
-    float16 cannot hold (a constant's own magnitude says nothing about rounding errors).
-    """
-    large = {name: r.largest for name, r in ranges.items() if not r.largest <= DATA_MAX}
-    large.update((constant.tensor, constant.largest) for constant in beyond(model))
-    return large
 
 
 def _kept(lowered: onnx.ModelProto, rule: KeepRule) -> tuple[Kept, ...]:

@@ -20,11 +20,15 @@ _ONE_BY_ONE = 16  # above so many constants, a set that fails together is left a
 
 
 def harmless(
-    model: onnx.ModelProto, candidates: Sequence[Constant], cases: Iterable[Arrays]
+    model: onnx.ModelProto,
+    candidates: Sequence[Constant],
+    limit: float,
+    cases: Iterable[Arrays],
 ) -> frozenset[str]:
     """The candidates whose saturation leaves the model's float32 outputs as they are.
 
-    An attention mask of -3.4e38 hides as well as one of -65504, while a batch normalisation with
+    `limit` is the largest value of the type. An attention mask of -3.4e38 hides as well as one of
+    -65504, while a batch normalisation with
     a variance of 1e8 becomes another one: telling them apart by looking at the graph would be a
     guess, so the model is run with the constants saturated. Raises StageError where onnxruntime
     cannot run the model.
@@ -33,20 +37,20 @@ def harmless(
         return frozenset()
     few = list(itertools.islice(cases, CASES))
     names = [constant.tensor for constant in candidates]
-    expected = _outputs(_saturated(model, ()), few)
-    if _same(expected, _outputs(_saturated(model, names), few)):
+    expected = _outputs(_saturated(model, (), limit), few)
+    if _same(expected, _outputs(_saturated(model, names, limit), few)):
         return frozenset(names)
     if not 1 < len(names) <= _ONE_BY_ONE:
         return frozenset()
     return frozenset(
-        name for name in names if _same(expected, _outputs(_saturated(model, [name]), few))
+        name for name in names if _same(expected, _outputs(_saturated(model, [name], limit), few))
     )
 
 
-def _saturated(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+def _saturated(model: onnx.ModelProto, names: Iterable[str], limit: float) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    saturate(copy, frozenset(names))
+    saturate(copy, frozenset(names), limit)
     return copy
 
 

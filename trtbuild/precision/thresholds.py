@@ -14,6 +14,8 @@ and with LEVELS bins it finds the largest value, whatever the data is."""
 LEVELS = 128
 """Magnitudes of a signed 8-bit integer: the bins that a candidate is quantized to."""
 
+_AT_ONCE = 1024  # thresholds: bounds the memory, for histograms that grew
+
 _Floats = npt.NDArray[np.float64]
 
 
@@ -62,22 +64,29 @@ def _divergences(counts: _Floats) -> _Floats:
     sums = np.concatenate(([0.0], np.cumsum(counts)))
     filled = np.concatenate(([0.0], np.cumsum(counts > 0)))
     ends = np.arange(LEVELS, len(counts) + 1)
+    total, clipped, last = sums[-1], sums[ends], counts[ends - 1]
+    outliers = total - clipped
+    plogp = np.concatenate(([0.0], np.cumsum(_xlogx(counts / total))))
+    own = plogp[ends - 1] + _xlogx((last + outliers) / total)
+    parts = [slice(start, start + _AT_ONCE) for start in range(0, len(ends), _AT_ONCE)]
+    cross = [_cross(sums, filled, ends[part], outliers[part]) for part in parts]
+    lost = (last == 0) & (outliers > 0)  # P has the outliers in a bin that is empty in Q
+    return np.where(lost, np.inf, own - np.concatenate(cross))
+
+
+def _cross(
+    sums: _Floats, filled: _Floats, ends: npt.NDArray[np.intp], outliers: _Floats
+) -> _Floats:
+    """The sum over groups, for some of the thresholds; `sums` and `filled` are cumulative."""
     edges = -(-np.outer(ends, np.arange(LEVELS + 1)) // LEVELS)  # the first bin of each group
     mass = np.diff(sums[edges], axis=1)  # S
     width = np.diff(filled[edges], axis=1)  # N
-    total, clipped = sums[-1], sums[ends]
-    outliers = total - clipped
-    last = counts[ends - 1]
-
-    plogp = np.concatenate(([0.0], np.cumsum(_xlogx(counts / total))))
-    own = plogp[ends - 1] + _xlogx((last + outliers) / total)
     share = mass.copy()
     share[:, -1] += outliers
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = np.log(mass / width / clipped[:, None])
-        cross = np.where(share > 0, share / total * level, 0.0).sum(axis=1)
-    lost = (last == 0) & (outliers > 0)  # P has the outliers in a bin that is empty in Q
-    return np.where(lost, np.inf, own - cross)
+        level = np.log(mass / width / sums[ends][:, None])
+        found: _Floats = np.where(share > 0, share / sums[-1] * level, 0.0).sum(axis=1)
+    return found
 
 
 def _xlogx(values: _Floats) -> _Floats:

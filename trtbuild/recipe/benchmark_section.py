@@ -23,6 +23,7 @@ PLAIN: dict[str, tuple[str, JSONValue]] = {  # key -> option, default
     "threads": ("threads", False),
     "transfers": ("transfers", True),
     "overlap": ("overlap", True),
+    "spin_wait": ("spin_wait", True),
     "cuda_graph": ("cuda_graph", False),
     "profile_index": ("optimization_profile", 0),
     "allocation": ("allocation", "static"),
@@ -36,7 +37,6 @@ PLAIN: dict[str, tuple[str, JSONValue]] = {  # key -> option, default
 EXPORTS = ("times", "outputs", "layers")
 PERCENTILES = (90.0, 95.0, 99.0)
 SHAPES = "opt"
-WAIT = "spin"
 _TORCH: Options = {"dtype": None, "tf32": True}
 BASELINES: dict[str, Options] = {  # kind -> its options' defaults
     "torch": _TORCH,
@@ -61,7 +61,6 @@ def benchmark_section(benchmark: RawBenchmark, inputs: Sequence[Input]) -> Bench
         **plain,
         **durations,
         "duration_s": milliseconds(given.get("duration", DURATION)) / 1000,
-        "spin_wait": given.get("wait", WAIT) == "spin",
         "persistent_cache_ratio": float(given.get("persistent_cache_ratio", 0)),
         "weight_streaming_budget": budget_of(given.get("weight_streaming_budget")),
         "percentiles": [float(value) for value in sorted(given.get("percentiles", PERCENTILES))],
@@ -69,6 +68,28 @@ def benchmark_section(benchmark: RawBenchmark, inputs: Sequence[Input]) -> Bench
     }
     files = tuple(sorted(values.get("files", {}).items()))
     return Benchmark(options, files, given.get("gates", {}))
+
+
+def option_names(key: str) -> tuple[str, ...]:
+    """The options of the stage that a key of the section decides."""
+    if key in PLAIN:
+        return (PLAIN[key][0],)
+    if key in DURATIONS:
+        return (DURATIONS[key][0],)
+    if key == "export":
+        return tuple(f"export_{name}" for name in EXPORTS)
+    return _OTHERS.get(key, ())
+
+
+_OTHERS = {
+    "shapes": ("points",),
+    "inputs": ("seed",),
+    "duration": ("duration_s",),
+    **{
+        key: (key,)
+        for key in ("baselines", "persistent_cache_ratio", "weight_streaming_budget", "percentiles")
+    },
+}
 
 
 def milliseconds(text: str) -> float:

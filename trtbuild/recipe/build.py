@@ -8,6 +8,7 @@ from typing import Any
 from trtbuild.recipe.benchmark_section import benchmark_section
 from trtbuild.recipe.build_section import build_section
 from trtbuild.recipe.model import (
+    Calibration,
     Dataset,
     Deploy,
     ExportedProgramSource,
@@ -24,8 +25,10 @@ from trtbuild.recipe.model import (
     Triton,
     Verify,
 )
+from trtbuild.recipe.precision_section import calibration_section, precision_section
 from trtbuild.recipe.problems import Key
 from trtbuild.recipe.raw import (
+    RawCalibration,
     RawDataset,
     RawDeploy,
     RawInput,
@@ -41,9 +44,8 @@ from trtbuild.recipe.units import milliseconds_of
 
 OPSET = 20
 PRECISIONS = ["fp32"]
+EXACT = ["exact"]
 RANDOM: RawDataset = {"random": {"seed": 0}}
-UNCHANGED = frozenset({"fp32"})
-"""Precisions that the graph has anyway, and that therefore have no options."""
 
 
 def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> Recipe:
@@ -58,10 +60,12 @@ def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> 
         surgery=tuple(_step(step) for step in raw.get("surgery", ())),
         precisions={name: _precision(name, precisions) for name in precisions},
         build=build_section(raw.get("build", {})),
+        calibration=_calibration(raw["calibration"]) if "calibration" in raw else None,
         verify=_verify(raw["verify"], list(precisions)) if "verify" in raw else None,
         benchmark=benchmark_section(raw["benchmark"], inputs) if "benchmark" in raw else None,
         package=_package(raw.get("package", {})),
         deploy=_deploy(raw["deploy"]) if "deploy" in raw else None,
+        cache_policy=tuple(raw.get("cache", {}).get("policy", EXACT)),
         path=path,
         positions=positions,
     )
@@ -125,10 +129,11 @@ def _whole(value: JSONValue) -> JSONValue:
 
 
 def _precision(name: str, precisions: Any) -> Options:
-    if name in UNCHANGED:
-        return {}
-    given = precisions[name] if isinstance(precisions, dict) else None
-    return {"keep_fp32": [], "keep_io_types": True, **(given or {})}
+    return precision_section(name, precisions[name] if isinstance(precisions, dict) else None)
+
+
+def _calibration(raw: RawCalibration) -> Calibration:
+    return calibration_section(raw, _dataset(raw["dataset"]) if "dataset" in raw else None)
 
 
 def _verify(verify: RawVerify, precisions: list[str]) -> Verify:

@@ -35,7 +35,7 @@ def check_benchmark(
     """
     given: dict[str, Any] = dict(raw.get("benchmark", {}))
     yield from _durations(given)
-    yield from _budget(given)
+    yield from _budget(given, raw)
     yield from _files(given, raw, file)
     yield from _baselines(given, raw)
     yield from _backend(given, raw)
@@ -61,13 +61,15 @@ def _durations(given: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(("benchmark", key), f"{shown(value)} is too short; give 1ms or more")
 
 
-def _budget(given: Mapping[str, Any]) -> Iterator[Problem]:
+def _budget(given: Mapping[str, Any], raw: RawRecipe) -> Iterator[Problem]:
+    key = ("benchmark", "weight_streaming_budget")
     value = given.get("weight_streaming_budget")
     budget = budget_of(value)
     share = isinstance(budget, str) and budget != "auto" and not _is_share(budget)
     if value is not None and (budget is None or share):
-        key = ("benchmark", "weight_streaming_budget")
         yield Problem(key, f"expected {SHARE}, got {shown(value)}")
+    elif value is not None and not raw.get("build", {}).get("weight_streaming"):
+        yield Problem(key, "it needs build.weight_streaming: true")
 
 
 def _is_share(text: str) -> bool:
@@ -112,9 +114,6 @@ def _build(given: Mapping[str, Any], raw: RawRecipe) -> Iterator[Problem]:
     build = raw.get("build", {})
     if given.get("time_refit") and build.get("refit", "none") == "none":
         yield Problem(("benchmark", "time_refit"), "it needs build.refit, such as refit: all")
-    if "weight_streaming_budget" in given and not build.get("weight_streaming"):
-        key = ("benchmark", "weight_streaming_budget")
-        yield Problem(key, "it needs build.weight_streaming: true")
     count, index = max(1, len(build.get("profiles", ()))), given.get("profile_index", 0)
     if index >= count:
         text = f"there is no optimization profile {shown(index)}: build.profiles gives {count}"

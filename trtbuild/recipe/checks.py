@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtbuild.recipe.build import PRECISIONS, UNCHANGED
+from trtbuild.recipe.build import PRECISIONS
 from trtbuild.recipe.check_benchmark import check_benchmark
 from trtbuild.recipe.check_build import check_build
 from trtbuild.recipe.check_files import Finding, Kind, check_file
 from trtbuild.recipe.check_inputs import check_inputs
 from trtbuild.recipe.check_package import DEPLOYMENTS, check_deploy, check_package
+from trtbuild.recipe.check_precision import (
+    CALIBRATION_SOURCES,
+    check_calibration,
+    check_precisions,
+)
 from trtbuild.recipe.check_python import check_callable
 from trtbuild.recipe.model import JSONValue
-from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed, shown
+from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed
 from trtbuild.recipe.raw import RawDataset, RawMetric, RawRecipe, RawTorch
 from trtbuild.recipe.schema import ValidationMemo
-from trtbuild.recipe.units import milliseconds_of
 
 SOURCES = ("torch", "onnx", "exported_program")
 DATASETS = ("npz", "python", "random")
@@ -113,13 +117,18 @@ def _surgery(checked: Checked) -> Iterator[Problem]:
 
 
 def _precisions(checked: Checked) -> Iterator[Problem]:
-    precisions = checked.raw.get("precisions")
-    if not isinstance(precisions, dict):
-        return
-    for name in UNCHANGED.intersection(precisions):
-        for option in precisions[name] or {}:
-            text = f"{name} has no options: the graph stays as it is"
-            yield Problem(("precisions", name, option), text)
+    return check_precisions(checked.raw)
+
+
+def _calibration(checked: Checked) -> Iterator[Problem]:
+    calibration = checked.raw.get("calibration", {})
+    key = ("calibration",)
+    if checked.has(*key):
+        yield from _exactly_one(checked, key, CALIBRATION_SOURCES)
+    if "dataset" in calibration:
+        yield from _dataset(checked, calibration["dataset"], (*key, "dataset"))
+    yield from checked.file((*key, "table"), calibration.get("table"), Kind.ANY)
+    yield from check_calibration(checked.raw, checked.has)
 
 
 def _build(checked: Checked) -> Iterator[Problem]:
@@ -137,7 +146,7 @@ def _outputs_known(checked: Checked) -> list[str]:
 def _verify(checked: Checked) -> Iterator[Problem]:
     verify = checked.raw.get("verify", {})
     if "dataset" in verify:
-        yield from _dataset(checked, verify["dataset"])
+        yield from _dataset(checked, verify["dataset"], ("verify", "dataset"))
     # A name that the schema refused stands for the others, which would all be told to be missing.
     precisions = checked.raw.get("precisions", None if checked.has("precisions") else PRECISIONS)
     for name in verify.get("tolerance", {}):
@@ -148,8 +157,7 @@ def _verify(checked: Checked) -> Iterator[Problem]:
         yield from _metric(checked, ("verify", "metrics", name), metric)
 
 
-def _dataset(checked: Checked, dataset: RawDataset) -> Iterator[Problem]:
-    key = ("verify", "dataset")
+def _dataset(checked: Checked, dataset: RawDataset, key: Key) -> Iterator[Problem]:
     yield from _exactly_one(checked, key, DATASETS)
     yield from checked.file((*key, "npz"), dataset.get("npz"), Kind.NPZ)
     yield from checked.function((*key, "python"), dataset.get("python"))
@@ -196,6 +204,7 @@ _PARTS: tuple[Callable[[Checked], Iterator[Problem]], ...] = (
     _inputs,
     _surgery,
     _precisions,
+    _calibration,
     _build,
     _verify,
     _benchmark,

@@ -94,6 +94,15 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What ranges are taken from: a dataset, or a calibration cache of TensorRT."""
+
+    dataset: Dataset | None
+    table: str | None  # relative to the recipe
+    options: Options  # method, percentile, samples, batch
+
+
+@dataclass(frozen=True, slots=True)
 class Verify:
     """What a variant is compared on, and how far it may be off."""
 
@@ -155,10 +164,12 @@ class Recipe:
     surgery: tuple[SurgeryStep, ...]
     precisions: dict[str, Options]  # variant name -> options of that precision
     build: Build
+    calibration: Calibration | None
     verify: Verify | None
     benchmark: Benchmark | None
     package: Package
     deploy: Deploy | None
+    cache_policy: tuple[str, ...]  # what may differ in a result of another machine
     path: Path = field(compare=False)
     positions: dict[tuple[str | int, ...], Position] = field(compare=False, repr=False)
 

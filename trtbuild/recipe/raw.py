@@ -68,6 +68,13 @@ class RawPrecision(TypedDict, total=False):
 
     keep_fp32: list[str]
     keep_io_types: bool
+    base: str
+    op_types: list[str]
+    exclude: list[str]
+    attention: bool
+    per_channel: bool
+    method: str
+    block_size: int
 
 
 RawBuild: TypeAlias = dict[str, Any]
@@ -87,6 +94,18 @@ class RawDataset(TypedDict, total=False):
     python: str
     options: dict[str, JSONValue]
     random: RawRandom
+
+
+class RawCalibration(TypedDict, total=False):
+    """`calibration`."""
+
+    dataset: RawDataset
+    table: str
+    random: RawRandom
+    method: str
+    percentile: float
+    samples: int
+    batch: int
 
 
 class RawMetric(TypedDict, total=False):
@@ -140,7 +159,7 @@ class RawBenchmark(TypedDict, total=False):
     threads: bool
     transfers: bool
     overlap: bool
-    wait: str
+    spin_wait: bool
     cuda_graph: bool | str
     sleep: str
     idle: str
@@ -189,6 +208,12 @@ class RawDeploy(TypedDict, total=False):
     triton: str
 
 
+class RawCache(TypedDict, total=False):
+    """`cache`."""
+
+    policy: list[str]
+
+
 class RawRecipe(TypedDict, total=False):
     """The whole recipe."""
 
@@ -200,7 +225,9 @@ class RawRecipe(TypedDict, total=False):
     surgery: list[RawStep]
     precisions: list[str] | dict[str, RawPrecision | None]
     build: RawBuild
+    calibration: RawCalibration
     verify: RawVerify
     benchmark: RawBenchmark
     package: RawPackage
     deploy: RawDeploy
+    cache: RawCache

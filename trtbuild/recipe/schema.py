@@ -27,26 +27,26 @@ class ValidationMemo(Protocol):
 
 
 @functools.cache
-def find_schema() -> Path:
-    """The schema file: in the installed package, or in the checkout of an editable install.
+def find_schema(name: str = NAME) -> Path:
+    """A schema file: in the installed package, or in the checkout of an editable install.
 
     Raises UsageError where there is neither.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "_schemas", package.parent / "schemas"):
-        if (folder / NAME).is_file():
-            return folder / NAME
+        if (folder / name).is_file():
+            return folder / name
     raise UsageError(
-        f"{NAME} is missing from this installation",
+        f"{name} is missing from this installation",
         where=str(package),
         hint="install trtbuild again",
     )
 
 
 @functools.cache
-def schema_text() -> str:
-    """The schema as JSON text, as `trtbuild schema` prints it."""
-    return find_schema().read_text(encoding="utf-8")
+def schema_text(name: str = NAME) -> str:
+    """A schema as JSON text, as `trtbuild schema` prints it."""
+    return find_schema(name).read_text(encoding="utf-8")
 
 
 @functools.cache

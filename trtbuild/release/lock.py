@@ -23,9 +23,7 @@ FORMAT = 1
 ACTION_KEYS = ("stage", "stage_version", "options", "inputs", "toolchain", "discovered")
 """What of an action's document is locked; the rest follows from the stage and its version."""
 
-EVIDENCE = frozenset(
-    {("build", "build.log"), ("build", "timing.cache"), ("verify", "verify.json")}
-)
+EVIDENCE = frozenset({("build", "build.log"), ("build", "timing.cache"), ("verify", "verify.json")})
 """Outputs that tell of a run and differ from run to run: in no lock."""
 
 MEASURED = frozenset({"benchmark"})
@@ -93,9 +91,7 @@ def make_lock(rebuilder: Rebuilder, previous: Lock | None) -> Lock:
                 tasks[task_id] = before
             continue
         if not outcome.key:
-            raise UsageError(
-                f"{task_id} has no result to lock", where=str(rebuilder.recipe.path)
-            )
+            raise UsageError(f"{task_id} has no result to lock", where=str(rebuilder.recipe.path))
         present = _locked(rebuilder, outcome)
         tasks[task_id] = before if _measured_elsewhere(before, present) else present  # type: ignore[assignment]
     return Lock(rebuilder.recipe.name, tasks)
@@ -176,9 +172,7 @@ def _rounded(value: float) -> float:
 def _of_the_same(before: LockedTask, rebuilder: Rebuilder, task_id: str) -> bool:
     """Whether a block of another machine is of the task that is here now."""
     task = rebuilder.tasks[task_id]
-    made = {
-        digest.text for needed in task.needs for _, digest in rebuilder.results.get(needed, ())
-    }
+    made = {digest.text for needed in task.needs for _, digest in rebuilder.results.get(needed, ())}
     artifacts = set(before.action["inputs"].values())
     return _without_gpu(before.action["options"]) == task.options and artifacts <= made
 

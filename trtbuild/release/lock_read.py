@@ -95,7 +95,9 @@ def _lock(document: dict[str, Any], where: str) -> Lock:
         raise _bad(where, "recipe", "should be the recipe's name")
     if not isinstance(tasks, dict):
         raise _bad(where, "tasks", "should be a mapping of tasks")
-    return Lock(name, {task_id: _task(block, f"{where} {task_id}") for task_id, block in tasks.items()})
+    return Lock(
+        name, {task_id: _task(block, f"{where} {task_id}") for task_id, block in tasks.items()}
+    )
 
 
 def _task(block: Any, where: str) -> LockedTask:

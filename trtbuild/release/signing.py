@@ -125,9 +125,7 @@ def _load(path: Path, data: bytes, loader: Any, options: dict[str, Any]) -> Any:
             hint="openssl pkey -in KEY -out PLAIN, in a place that only the release job can read",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UsageError(
-            "this is no key", where=str(path), hint=f"make one: {MAKE_KEY}"
-        ) from error
+        raise UsageError("this is no key", where=str(path), hint=f"make one: {MAKE_KEY}") from error
 
 
 def _wrong_type(path: Path, key: object) -> UsageError:

@@ -39,7 +39,9 @@ def tool(name: str, version: str) -> Tool:
     found = _distribution(name)
     if found is None or found.version != version:
         return Tool(name, version, "", "not installed where the release was made")
-    return Tool(name, version, _record_digest(found), "the sorted hashes of RECORD", _licence(found))
+    return Tool(
+        name, version, _record_digest(found), "the sorted hashes of RECORD", _licence(found)
+    )
 
 
 def own_tools() -> tuple[Tool, ...]:
@@ -53,7 +55,13 @@ def own_tools() -> tuple[Tool, ...]:
             "the interpreter's program",
             "PSF-2.0",
         ),
-        Tool("trtbuild", trtbuild.__version__, _own_digest(), "the sorted hashes of *.py", "Apache-2.0"),
+        Tool(
+            "trtbuild",
+            trtbuild.__version__,
+            _own_digest(),
+            "the sorted hashes of *.py",
+            "Apache-2.0",
+        ),
     )
 
 

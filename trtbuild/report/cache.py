@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from trtbuild.store.action_cache import Trace
 from trtbuild.store.audit import Damage
 from trtbuild.store.gc import Collection
 from trtbuild.store.index import Entry
+from trtbuild.store.remote import Remote
 
 
 def statistics(root: Path, collection: Collection, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -122,3 +124,15 @@ def age_text(then: float, now: float | None = None) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+def print_remote(remote: Remote, left: int) -> None:
+    """Print what went wrong with the remote cache, and what is still to be uploaded."""
+    for warning in dict.fromkeys(remote.warnings):
+        print(f"warning: {warning}", file=sys.stderr)
+    if left:
+        results = "1 result is" if left == 1 else f"{left} results are"
+        print(
+            f"{results} not uploaded yet: the next run goes on, or `trtbuild cache push`",
+            file=sys.stderr,
+        )

@@ -11,6 +11,7 @@ import trtbuild
 from trtbuild.errors import ExitCode, RecipeError, TrtbuildError
 from trtbuild.graph.action import Outcome
 from trtbuild.graph.rebuild import Rebuilder
+from trtbuild.report.gates import gate_document
 from trtbuild.report.summary import summarise
 
 FORMAT = 1
@@ -51,6 +52,11 @@ def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:
             _task(rebuilder, rebuilder.outcomes[task_id])
             for task_id in rebuilder.tasks
             if task_id in rebuilder.outcomes
+        ],
+        "gates": [
+            gate_document(task_id, judgement)
+            for task_id, judgements in rebuilder.gates.items()
+            for judgement in judgements
         ],
         "variants": [dataclasses.asdict(summary) for summary in summarise(rebuilder)],
     }

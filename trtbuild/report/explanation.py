@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from trtbuild.errors import TrtbuildError
-from trtbuild.graph.action import differences
+from trtbuild.graph.action import Verdict, differences
 from trtbuild.graph.rebuild import Rebuilder
 
 
@@ -33,6 +34,36 @@ def explanation(rebuilder: Rebuilder, task_id: str) -> dict[str, Any]:
         "recorded": record.action if record else None,
         "present": present,
     }
+
+
+def misses(rebuilder: Rebuilder) -> list[dict[str, Any]]:
+    """The tasks that no cache has a result of, and how the nearest entries differ."""
+    from trtbuild.graph.misses import nearest_misses
+
+    found = []
+    for task_id, outcome in rebuilder.outcomes.items():
+        if outcome.verdict in (Verdict.UP_TO_DATE, Verdict.RESTORED):
+            continue
+        nearest: tuple[str, ...] = ()
+        if all(needed in rebuilder.results for needed in rebuilder.tasks[task_id].needs):
+            try:
+                action = rebuilder.present_action(rebuilder.tasks[task_id])
+                nearest = nearest_misses(rebuilder.cached, action)
+            except TrtbuildError as error:
+                nearest = (str(error),)
+        reasons = [reason.text for reason in outcome.reasons]
+        found.append({"task": task_id, "reasons": reasons, "nearest": list(nearest)})
+    return found
+
+
+def print_misses(found: Sequence[dict[str, Any]]) -> None:
+    """Print them."""
+    for miss in found:
+        print(f"{miss['task']}: {'; '.join(miss['reasons'])}")
+        for text in miss["nearest"]:
+            print(f"  {text}")
+    if not found:
+        print("every task is up to date, or can be restored")
 
 
 def print_explanation(found: dict[str, Any]) -> None:

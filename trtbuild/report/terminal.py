@@ -68,11 +68,17 @@ class Terminal:
                 print(f"{name:<32} running    {reasons_text(reasons)}", flush=True)
 
     def progress(self, recipe: Recipe, task: Task, text: str, fraction: float | None) -> None:
-        """Change the task's line."""
+        """Change the task's line; one that waits, or restores something large, gets its own."""
+        name = f"{recipe.name} {task.id}"
         with self._lock:
-            running = self._running.get(f"{recipe.name} {task.id}")
-            if running is not None:
-                running.text, running.fraction = text, fraction
+            running = self._running.get(name)
+            if running is None:
+                running = self._running[name] = _Running(name, time.monotonic())
+                if sys.stdout.isatty():
+                    self._start_live()
+                elif fraction is None:
+                    print(f"{name:<32} waiting    {text}", flush=True)
+            running.text, running.fraction = text, fraction
 
     def finished(self, recipe: Recipe, outcome: Outcome) -> None:
         """Print the verdict, unless there was nothing to do."""
@@ -141,6 +147,14 @@ def print_outcomes(rebuilders: Sequence[Rebuilder]) -> None:
             print(_up_to_date_line(rebuilder))
     if changed:
         _print_table(changed)
+    if any(rebuilder.gates for rebuilder in rebuilders):
+        from trtbuild.report.gates import print_gates
+
+        for rebuilder in rebuilders:
+            for task_id, judgements in rebuilder.gates.items():
+                if rebuilder.outcomes[task_id].verdict in (Verdict.SKIPPED, Verdict.FAILED):
+                    continue  # its line says so
+                print_gates(f"{rebuilder.recipe.name} {task_id}", judgements)
 
 
 def print_plan(rebuilders: Sequence[Rebuilder]) -> None:

@@ -53,10 +53,13 @@ def _surgery(_: Options) -> tuple[Requirement, ...]:
     return (ONNX, SURGEON, ONNXRUNTIME)  # constants are folded by onnxruntime
 
 
-def _quantize(_: Options) -> tuple[Requirement, ...]:
-    # All but the first three are imported by modelopt.onnx.
+def _quantize(options: Options) -> tuple[Requirement, ...]:
+    """Casts are put in by modelopt, whose modules import the rest; Q/DQ by trtbuild itself."""
+    core = (ONNX, ONNXRUNTIME, NUMPY)
+    if options["precision"] not in ("fp16", "bf16") and options.get("base") == "fp32":
+        return core
     names = ("nvidia-modelopt", "torch", "onnxscript", "onnxslim", "polygraphy", "lief")
-    return (ONNX, ONNXRUNTIME, NUMPY, *(Requirement(name, "quantize") for name in names))
+    return (*core, *(Requirement(name, "quantize") for name in names))
 
 
 def _builds_for_this_gpu(options: Options) -> bool:
@@ -95,6 +98,13 @@ STAGES: dict[str, Stage] = {
             "trtbuild.stages.reference",
             (Output("reference", ("reference.json", "reference.npz")),),
             lambda options: (*_source(options), NUMPY),
+        ),
+        Stage(
+            "calibrate",
+            1,
+            "trtbuild.stages.calibrate",
+            (Output("table", ("calibration.json", "calibration.cache")),),
+            lambda _: (ONNX, ONNXRUNTIME, NUMPY),
         ),
         Stage(
             "quantize",

@@ -69,8 +69,7 @@ def _measured(context: StageContext, settings: Settings, stack: ExitStack) -> Op
         settings=settings,
         source=_source(context),
         baselines=options.get("baselines") or (),
-        accepted=_accepted(context, engine),
-        digest=identity.digest,
+        accepted=_accepted(context, engine, identity.digest),
         monitor=gpu,
         earlier=earlier,
         warn=context.reporter.warn,
@@ -161,12 +160,15 @@ def _source(context: StageContext) -> Source:
     return Source(source, context.inputs, context.folder, context.inputs.get("model"))
 
 
-def _accepted(context: StageContext, engine: Engine) -> Accepted | None:
+def _accepted(context: StageContext, engine: Engine, digest: str) -> Accepted | None:
+    """The accepted engine, unless it is the very one that is measured."""
     path = context.inputs.get("accepted")
     if path is None:
         return None
-    old = deserialise(path, engine.flavour, engine.device, engine.log)
-    return Accepted(old, digest_of_file(path).text)
+    before = digest_of_file(path).text
+    if before == digest:
+        return None
+    return Accepted(deserialise(path, engine.flavour, engine.device, engine.log), before)
 
 
 def _take_runtime_cache(

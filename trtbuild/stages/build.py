@@ -12,7 +12,7 @@ from trtbuild.errors import StageError
 from trtbuild.recipe.build_section import TIMING_CACHE
 from trtbuild.recipe.build_table import OPTIONS
 from trtbuild.recipe.model import Input, Options
-from trtbuild.stages.steady import in_fresh_heap
+from trtbuild.trt.apart import apart
 from trtbuild.trt.builder import Built, Order, build_engine
 from trtbuild.trt.flavour import Flavour, load_backend
 from trtbuild.trt.logger import recording
@@ -35,10 +35,6 @@ def run(context: StageContext) -> None:
     the inputs or an option are refused, MissingPackage or UsageError where the backend cannot be
     used.
     """
-    in_fresh_heap(lambda: _run(context))
-
-
-def _run(context: StageContext) -> None:
     options: Any = context.options
     flavour = load_backend(options["backend"])
     model = context.inputs["model"].resolve()
@@ -54,7 +50,10 @@ def _run(context: StageContext) -> None:
             timing=_timing(context, flavour),
         )
         plan = context.outputs / "engine.plan"
-        built = build_engine(log, order, plan, context.reporter.progress)
+        results: list[Built] = []
+        report = context.reporter.progress
+        apart(lambda: results.append(build_engine(log, order, plan, report)))
+    built = results[0]
     for warning in built.warnings:
         context.reporter.warn(f"{flavour.title}: {warning}")
     _write_info(context.outputs / "build.json", _info(flavour, options["precision"], built))

@@ -20,7 +20,7 @@ from trtbuild.model.onnx_file import (
 from trtbuild.precision import int4
 from trtbuild.precision.cases import Cases, open_cases
 from trtbuild.precision.choice import Wish
-from trtbuild.precision.constants import FP16_LARGEST
+from trtbuild.precision.constants import LARGEST
 from trtbuild.precision.describe import describe
 from trtbuild.precision.lowfloat import Lowered, lower
 from trtbuild.precision.quantized import (
@@ -57,13 +57,13 @@ def run(context: StageContext) -> None:
             "ranges are measured on seeded values in the declared ranges, since the recipe has no "
             "dataset: give `verify: {dataset: ...}` to measure them on real data"
         )
-    with open_cases(reference, inputs) as cases:
+    with open_cases(reference, inputs, options.get("renames")) as cases:
         result = _convert(model, context, cases)
     context.reporter.progress("checking and writing", 0.95)
     target = result.model
     lowered = result if isinstance(result, Lowered) else result.lowered
     if lowered is not None:
-        _warn(lowered, context.reporter)
+        _warn(lowered, _base(options), context.reporter)
     _require_types(target, declared)
     document = describe(result, options["precision"], _base(options), _tool(lowered))
     _write(target, context.outputs / "model.onnx")
@@ -176,16 +176,16 @@ def _write(model: onnx.ModelProto, path: Path) -> None:
     check_model(path)
 
 
-def _warn(lowered: Lowered, reporter: Reporter) -> None:
+def _warn(lowered: Lowered, base: str, reporter: Reporter) -> None:
     for constant in lowered.saturated:
         reporter.warn(
-            f"constant '{constant.tensor}' reaches {constant.largest:.4g}, beyond float16: "
-            f"saturated to {FP16_LARGEST:.0f}, which leaves the float32 outputs as they are"
+            f"constant '{constant.tensor}' reaches {constant.largest:.4g}, beyond {base}: "
+            f"saturated to {LARGEST[base]:.5g}, which leaves the float32 outputs as they are"
         )
     if lowered.overflow:
         tensor, largest = lowered.overflow[0]
         reporter.warn(
-            f"{len(lowered.overflow)} tensors go beyond float16's {FP16_LARGEST:.0f}, the furthest "
+            f"{len(lowered.overflow)} tensors go beyond {base}'s {LARGEST[base]:.5g}, the furthest "
             f"'{tensor}' with {largest:.4g}: the nodes that make and read them stay in float32"
         )
 

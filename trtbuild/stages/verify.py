@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STEPS = (("export", "exported"), ("surgery", "rewritten"), ("quantize", "quantized"))
 """The steps that leave an ONNX file, in order, and the role of that file."""
 
-LOW_PRECISIONS = ("fp16",)
+LOW_PRECISIONS = ("fp16", "bf16", "int8", "fp8", "int4")
 """Variants that must have nodes which compute in that type: a variant that asks for fp16 and gets
 an fp32 engine fails, though its numbers are right.
 """

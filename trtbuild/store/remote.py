@@ -11,14 +11,14 @@ import hashlib
 import re
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from trtbuild.errors import MissingPackage
 from trtbuild.store.action_cache import Trace, decode_discovered, decode_trace
 from trtbuild.store.address import PROTOCOLS, safe_url, scrubbed
+from trtbuild.store.attempt import Attempt, Failure
 from trtbuild.store.digest import Digest, canonical_json
 from trtbuild.store.index import kin_of
 
@@ -37,11 +37,9 @@ FAILURES = 3
 KIN = 32
 """How many kin of an action are looked at."""
 
+NOT_FOUND = 404
+
 _KEY = re.compile(r"[0-9a-f]{64}")
-
-
-class _Failure(Exception):  # noqa: N818 - control flow of this module, never seen outside
-    """An operation did not succeed, and not because there is nothing there."""
 
 
 class Remote:
@@ -55,6 +53,7 @@ class Remote:
         self._root = ""
         self._filesystem: Any = None
         self._failures = {"read": 0, "write": 0}
+        self._blobs: dict[Digest, bool] = {}
         self._traces: dict[str, Trace | None] = {}
         self._lock = threading.Lock()
 
@@ -91,11 +90,13 @@ class Remote:
 
     def has(self, digest: Digest) -> bool:
         """Whether there is a file under that name; its bytes are judged when it is fetched."""
-        return bool(
-            self._bounded(
-                "look for a blob", lambda _: bool(self._fs().exists(self._path(_blob(digest))))
-            )
-        )
+        if digest not in self._blobs:
+
+            def work(_: Callable[[int], None]) -> bool:
+                return bool(self._fs().exists(self._path(_blob(digest))))
+
+            self._blobs[digest] = bool(self._bounded("look for a blob", work))
+        return self._blobs[digest]
 
     def fetch(
         self, digest: Digest, file: Path, progress: Callable[[float], None] | None = None
@@ -151,7 +152,7 @@ class Remote:
 
         self._bounded(f"store what {key[:12]} reads", work, kind="write")
 
-    def keys(self) -> list[str]:
+    def action_keys(self) -> list[str]:
         """The keys of all traces that it has; none where it cannot be listed."""
 
         def work(moved: Callable[[int], None]) -> list[str]:
@@ -170,7 +171,7 @@ class Remote:
                     data += chunk
                     moved(len(data))
                     if len(data) > LARGEST_DOCUMENT:
-                        raise _Failure("a document without end")
+                        raise Failure("a document without end")
             return data
 
         return self._bounded(f"read {place[:24]}", work)
@@ -188,13 +189,13 @@ class Remote:
         """
         if self.is_off(kind):
             return None
-        attempt = _Attempt(work)
+        attempt = Attempt(work)
         limit = self._timeout + size / SLOWEST_BYTES_PER_SECOND
         if not attempt.wait(self._timeout, limit):
             self._failures[kind] = FAILURES
             self._warn(f"{what}: no answer in time; it is not asked any more in this run")
             return None
-        if attempt.error is None or isinstance(attempt.error, FileNotFoundError):
+        if attempt.error is None or (kind == "read" and _is_absence(attempt.error)):
             self._failures[kind] = 0
             return attempt.result
         if isinstance(attempt.error, MissingPackage):
@@ -218,9 +219,7 @@ class Remote:
         return f"{self._root}/{place}"
 
     def _open(self, place: str) -> Any:
-        return self._fs().open(
-            self._path(place), "rb", block_size=CHUNK_BYTES, cache_type="none"
-        )
+        return self._fs().open(self._path(place), "rb", block_size=CHUNK_BYTES, cache_type="none")
 
     def _size(self, place: str) -> int | None:
         try:
@@ -243,44 +242,6 @@ class Remote:
             filesystem.mv(temporary, path)
         else:
             filesystem.put_file(str(file), path)
-
-
-class _Attempt(Generic[T]):
-    """Work in a thread of its own, which is watched for progress."""
-
-    def __init__(self, work: Callable[[Callable[[int], None]], T]) -> None:
-        self.result: T | None = None
-        self.error: Exception | None = None
-        self._work = work
-        self._moved = 0
-        self._given_up = False
-        self._done = threading.Event()
-        threading.Thread(target=self._run, name="remote cache", daemon=True).start()
-
-    def wait(self, stall: float, limit: float) -> bool:
-        """Whether it ended before it stood still for `stall` seconds, or took `limit`."""
-        begun = time.monotonic()
-        moved, since = 0, begun
-        while not self._done.wait(min(0.25, stall)):
-            now = time.monotonic()
-            if self._moved != moved:
-                moved, since = self._moved, now
-            if now - since > stall or now - begun > limit:
-                self._given_up = True
-                return False
-        return True
-
-    def _run(self) -> None:
-        try:
-            self.result = self._work(self._note)
-        except Exception as error:  # whatever the libraries below raise is one thing here: a miss
-            self.error = error
-        self._done.set()
-
-    def _note(self, moved: int) -> None:
-        if self._given_up:
-            raise _Failure("given up")
-        self._moved = moved
 
 
 def _connect(url: str, timeout: float) -> tuple[Any, str]:
@@ -315,11 +276,23 @@ def _is_of(trace: Trace, key: str) -> bool:
     )
 
 
+def _is_absence(error: Exception) -> bool:
+    """Whether there is just nothing there. Over HTTP fsspec says so of every failure, and names
+    the true one as the cause (fsspec.implementations.http, `_info`)."""
+    cause = error.__cause__
+    status = getattr(cause, "status", None)
+    failed = type(cause).__module__.partition(".")[0] in ("aiohttp", "asyncio", "builtins")
+    if cause is None or isinstance(cause, FileNotFoundError) or status == NOT_FOUND:
+        failed = False
+    return isinstance(error, FileNotFoundError) and not failed
+
+
 def _reason(error: Exception) -> str:
     """What went wrong, in a few words without credentials."""
-    status = getattr(error, "status", None)
+    told = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    status = getattr(told, "status", None)
     text = f"{status} " if isinstance(status, int) else ""
-    return f"{text}{type(error).__name__}: {scrubbed(str(error))}"
+    return f"{text}{type(told).__name__}: {scrubbed(str(told))}"
 
 
 def _actions(key: str) -> str:

@@ -79,7 +79,7 @@ class Store:
         alive.
         """
         base = self.root / "tmp"
-        folder = base / f"{os.getpid()}-{secrets.token_hex(4)}"
+        folder = base / f"{os.getpid():07}-{secrets.token_hex(4)}"  # of one length: see trt.apart
         self._prepare(base)
         with file_lock(folder.with_suffix(".lock")):
             with store_errors("cannot make a scratch folder", folder):
@@ -180,12 +180,10 @@ class Store:
 
 
 def _remove_if_abandoned(lock: Path) -> None:
-    # A lock that its owner is about to take is new; sweeping holds a lock of its own, so only the
-    # owner's creation can race, and that creation makes the folder after it holds the lock.
+    """Remove a scratch folder whose lock nobody holds; who is about to take it makes it anew."""
     with file_lock(lock, wait=False) as got:
-        folder = lock.with_suffix("")
-        if got and folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        if got:
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
             lock.unlink(missing_ok=True)
 
 

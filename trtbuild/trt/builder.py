@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
-from trtbuild.trt.errors import CONTROL_FLOW, explain
+from trtbuild.trt.errors import CONTROL_FLOW, SHORT_OF_MEMORY, Explanation, explain
 from trtbuild.trt.flavour import dtype_name
 from trtbuild.trt.header import read_plan_header
 from trtbuild.trt.network_settings import apply_to_network
 from trtbuild.trt.parser import Parsed, parse_onnx
-from trtbuild.trt.plugins import NONE, Plugins, load_plugins, serialize_plugins
+from trtbuild.trt.plugins import NONE, Plugins, serialize_plugins
 from trtbuild.trt.profile import NetworkInput, Range, add_profile, network_inputs, profile_ranges
 from trtbuild.trt.progress import Report, monitor_for
 from trtbuild.trt.settings import Settings, apply_settings
@@ -75,8 +75,7 @@ def build_engine(log: Log, order: Order, plan: Path, report: Report) -> Built:
     file system refuses, with every ERROR that TensorRT logged.
     """
     report("parsing the ONNX file", None)
-    load_plugins(log, order.plugins)
-    parsed = parse_onnx(log, order.model, order.settings)
+    parsed = parse_onnx(log, order.model, order.settings, order.plugins)
     there = network_inputs(parsed.network)
     ranges = profile_ranges(order.inputs, there, order.precision)
     profiles = _profiles(order, there) or ((ranges,) if ranges else ())
@@ -111,11 +110,11 @@ def _profiles(order: Order, there: tuple[NetworkInput, ...]) -> tuple[tuple[Rang
     """The recipe's own profiles; what one leaves out has the shapes of the inputs."""
     return tuple(
         profile_ranges(
-            tuple(_reshaped(item, profile.get(item.name)) for item in order.inputs),
+            tuple(_reshaped(item, shapes.get(item.name)) for item in order.inputs),
             there,
             order.precision,
         )
-        for profile in order.settings.get("profiles", ())
+        for shapes in order.settings.get("profiles", ())
     )
 
 
@@ -181,6 +180,11 @@ def _build_failure(log: Log, model: Path) -> StageError:
     if any(CONTROL_FLOW.pattern.search(text) for text in errors):
         return _control_flow_failure(log, model, errors)
     explained = [found for found in map(explain, errors) if found is not None]
+    # Out of memory is told in warnings; the error says only that there is no implementation.
+    short = next((w for w in log.warnings if SHORT_OF_MEMORY.pattern.search(w)), None)
+    if short is not None:
+        errors = (short, *errors)
+        explained = [Explanation(SHORT_OF_MEMORY.meaning, SHORT_OF_MEMORY.remedy), *explained]
     cause = explained[0].meaning if explained else "see its messages"
     remedies = dict.fromkeys(found.remedy for found in explained)
     return StageError(

@@ -34,8 +34,24 @@ CONTROL_FLOW = _cause(
     "constant and fold it (fold_constants)",
 )
 
+SHORT_OF_MEMORY = _cause(
+    r"Tactic Device request: (?P<need>\d+)MB Available: (?P<free>\d+)MB"
+    r"|insuff?icient memory on requested size of (?P<size>\d+)"
+    r"|Requested amount of GPU memory \((?P<bytes>\d+) bytes\) could not be allocated",
+    "the GPU's memory is too small for an implementation of an operation",
+    "free GPU memory (other processes, smaller max shapes), lower build.max_tactics or "
+    "build.optimization_level, or build on a GPU with more memory",
+)
+"""Said in warnings, of which the error that follows knows nothing."""
+
 BUILD_CAUSES = (
     CONTROL_FLOW,
+    SHORT_OF_MEMORY,
+    _cause(
+        r"Cuda Runtime \(out of memory\)|cudaError 2: |CUDA error 2\b|OutOfMemory",
+        "the GPU ran out of memory",
+        "free GPU memory (other processes, smaller max shapes), or build on a GPU with more of it",
+    ),
     _cause(
         r"no tactics to implement the operation within workspace limit"
         r"|requires workspace memory greater than 0",
@@ -111,6 +127,21 @@ BUILD_CAUSES = (
         "mend build.io_formats: hwc8 and chw16 are for float16, linear is for every type",
     ),
     _cause(
+        r"layer (?P<layer>.+?) is not supported on DLA and falling back to GPU is not enabled",
+        "a DLA core cannot run layer {layer}",
+        "write build.dla.gpu_fallback: true, or put the layer on the GPU (build.dla.layers)",
+    ),
+    _cause(
+        r"Unable to load library: (?P<library>[^\s:]+): (?P<why>[^(]+?)(?: In \w| \(|$)",
+        "the plugin library {library} cannot be loaded: {why}",
+        "`ldd` shows what it lacks; it must be built for this TensorRT and CUDA",
+    ),
+    _cause(
+        r"The timing cache will not be used|[Tt]iming cache is corrupted|invalid timing cache",
+        "the timing cache is of another version or GPU, or damaged",
+        "remove build.timing_cache.file, or make the file again on this machine",
+    ),
+    _cause(
         r"Network must have at least one output",
         "the network has no output",
         "the model must have at least one output that is not one of its inputs",
@@ -121,6 +152,46 @@ BUILD_CAUSES = (
         "run this on a machine with an NVIDIA GPU, or use the backend tensorrt_rtx",
     ),
 )
+
+LOAD_CAUSES = (
+    _cause(
+        r"magicTag|Magic tag does not match",
+        "it does not begin as an engine of this TensorRT does",
+        "`trtbuild inspect` says what the file is: an engine of TensorRT-RTX, one of TensorRT "
+        "before 8.6, or one with another tool's header before it",
+    ),
+    _cause(
+        r"Version tag does not match\. Note: Current Version: (?P<here>\d+), Serialized Engine "
+        r"Version: (?P<there>\d+)",
+        "another version of TensorRT built it (serialization {there}, this one has {here})",
+        "build it with the version that runs it, or with build.version_compatible; where both are "
+        "the same, two TensorRTs are installed",
+    ),
+    _cause(
+        r"not compatible with this version of TensorRT, expecting library version "
+        r"(?P<here>[\d.]+) got (?P<there>[\d.]+)",
+        "TensorRT {there} built it, and {here} is to load it",
+        "build it with the version that runs it, or with build.version_compatible",
+    ),
+    _cause(
+        r"incompatible device, expecting compute (?P<here>[\d.]+) got compute (?P<there>[\d.]+)",
+        "it was built for compute capability {there}, and this GPU has {here}",
+        "build it on such a GPU, or with build.hardware_compatibility",
+    ),
+    _cause(
+        r"Cannot deserialize plugin since corresponding IPluginCreator not found"
+        r"|[Cc]ould not find plugin:? (?P<plugin>\w+)",
+        "it holds a plugin that is not loaded",
+        "load the library of the plugin first (build.plugins), or store it in the engine "
+        "(build.plugins.serialize)",
+    ),
+    _cause(
+        r"does not satisfy any optimization profiles|satisfyProfile",
+        "a shape lies outside every optimization profile",
+        "widen min and max of the input, or add a profile (build.profiles)",
+    ),
+)
+"""What is said of an engine that is loaded or run."""
 
 OPERATOR_REMEDY = (
     "replace what is refused by operators that are supported, in a surgery hook "

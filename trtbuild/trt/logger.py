@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trtbuild.errors import StageError, UsageError
+from trtbuild.trt.apart import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +157,6 @@ def _router(flavour: Flavour) -> Any:
 
         def log(self, severity: Any, msg: str) -> None:
             if self.log_now is not None:
-                self.log_now.hear(names[int(severity)], msg)
+                outside(self.log_now.hear, names[int(severity)], msg)
 
     return _routers.setdefault(flavour.backend, Router())

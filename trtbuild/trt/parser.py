@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trtbuild.errors import StageError
 from trtbuild.recipe.build_table import present
 from trtbuild.trt.errors import OPERATOR_REMEDY, PARSER_CAUSES, explain
+from trtbuild.trt.plugins import NONE, Plugins, load_plugins
 from trtbuild.trt.settings import Settings, check_taken, require
 
 if TYPE_CHECKING:
@@ -47,13 +48,17 @@ class Refusal:
     remedy: str
 
 
-def parse_onnx(log: Log, path: Path, settings: Settings = NOTHING) -> Parsed:
+def parse_onnx(
+    log: Log, path: Path, settings: Settings = NOTHING, plugins: Plugins = NONE
+) -> Parsed:
     """A strongly typed network from an ONNX file, its external data beside it.
 
-    `settings` are the build's, of which the parser's flags are taken. Raises StageError with every
-    refusal of the parser, by operator and with node names, or with what is wrong with the file.
+    `settings` are the build's, of which the parser's flags are taken; `plugins` are loaded
+    before. Raises StageError with every refusal of the parser, by operator and with node names,
+    or with what is wrong with the file.
     """
     builder = log.create("Builder")
+    load_plugins(log, builder, plugins)
     # Always so in TensorRT 11 and RTX; in 10 it must be asked for. The flag's integer differs.
     strongly_typed = log.flavour.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     network = builder.create_network(1 << int(strongly_typed))

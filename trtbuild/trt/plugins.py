@@ -39,8 +39,8 @@ def plugins_of(inputs: Mapping[str, Path]) -> Plugins:
     return Plugins(of("static"), of("dynamic"), of("serialize"))
 
 
-def load_plugins(log: Log, plugins: Plugins) -> None:
-    """Load the libraries into this process, TensorRT's own plugins first.
+def load_plugins(log: Log, builder: Any, plugins: Plugins) -> None:
+    """Load the libraries for a builder, whose registry is its own; TensorRT's plugins first.
 
     Raises StageError for a library that cannot be loaded, with what the loader says.
     """
@@ -54,7 +54,7 @@ def load_plugins(log: Log, plugins: Plugins) -> None:
             raise _unloadable(path, (str(error),)) from error
     libraries = dict.fromkeys((*plugins.dynamic, *plugins.serialize))
     if libraries:
-        _register(log, libraries)
+        _register(log, builder.get_plugin_registry(), libraries)
 
 
 def serialize_plugins(config: Any, plugins: Plugins) -> None:
@@ -63,12 +63,11 @@ def serialize_plugins(config: Any, plugins: Plugins) -> None:
         return
     paths = [str(path) for path in plugins.serialize]
     config.plugins_to_serialize = paths
-    if list(config.plugins_to_serialize) != paths:
+    if sorted(config.plugins_to_serialize) != sorted(paths):  # TensorRT keeps a set
         raise StageError("TensorRT does not take these libraries", where="build.plugins.serialize")
 
 
-def _register(log: Log, libraries: Iterable[Path]) -> None:
-    registry = log.flavour.module.get_plugin_registry()
+def _register(log: Log, registry: Any, libraries: Iterable[Path]) -> None:
     for path in libraries:
         before = len(log.errors)
         if registry is None or registry.load_library(str(path)) is None:

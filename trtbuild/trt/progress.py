@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from trtbuild.trt.apart import outside
 
 if TYPE_CHECKING:
     from trtbuild.trt.flavour import Flavour
@@ -76,7 +79,7 @@ def monitor_for(flavour: Flavour, report: Report) -> Any:
     class Monitor(base):  # type: ignore[misc] # the base is known only once a backend is loaded
         def __init__(self) -> None:
             super().__init__()
-            self.phases = Phases(report)
+            self.phases = Phases(partial(outside, report))
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.phases.start(phase_name, parent_phase, num_steps)

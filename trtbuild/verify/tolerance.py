@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, dict[str, float]] = {
     "fp32": {"cosine": 0.9999, "snr_db": 37.0, "equal": 0.999},
+    "tf32": {"cosine": 0.9999, "snr_db": 37.0, "equal": 0.999},
     "fp16": {"cosine": 0.999, "snr_db": 27.0, "equal": 0.99},
+    "bf16": {"cosine": 0.995, "snr_db": 20.0, "equal": 0.98},
+    "int8": {"cosine": 0.98, "snr_db": 14.0, "equal": 0.95},
+    "fp8": {"cosine": 0.98, "snr_db": 14.0, "equal": 0.95},
+    "int4": {"cosine": 0.98, "snr_db": 14.0, "equal": 0.95},
 }
 """Limits for a precision to which the recipe gives none.
 

@@ -47,7 +47,7 @@ def command_for(recipe: Recipe, precision: str, model: str, engine: str) -> Comm
     if recipe.benchmark is None:
         words.append("--skipInference")
     else:
-        measured, left = _measured(recipe.benchmark)
+        measured, left = _measured(recipe.benchmark.options)
         words += measured
         lacking += left
     return Command(tuple(words), tuple(lacking))

@@ -202,7 +202,7 @@ OPTIONS: tuple[Row, ...] = (
     *_rows("on", ("--timeRefit", "benchmark.time_refit")),
     *_rows("kept", ("--runtimeCacheFile", "benchmark.runtime_cache")),
     *_rows("text", ("--specializeStrategyDS", "benchmark.kernel_specialization")),
-    *_rows("files", ("--loadInputs", "benchmark.inputs")),
+    *_rows("files", ("--loadInputs", "benchmark.inputs.files")),
     *_rows("on", ("--dumpProfile", "benchmark.profile"), ("--exportProfile", "benchmark.profile")),
     *_rows("export", ("--exportTimes", "benchmark.export")),
     *_rows("export", ("--exportOutput", "benchmark.export"), ("--dumpOutput", "benchmark.export")),

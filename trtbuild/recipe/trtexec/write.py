@@ -73,13 +73,13 @@ def _build(made: Made, notes: list[str]) -> dict[str, Any]:
 
 
 def _benchmark(made: Made, known: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    section = {}
+    section: dict[str, Any] = {}
     for key, value in made.values.items():
-        name = key.removeprefix("benchmark.")
-        if name == key:
+        path = key.split(".")[1:]
+        if not key.startswith("benchmark."):
             continue
-        if name in known:
-            section[name] = value
+        if path[0] in known:
+            _put(section, path, value)
         else:
             notes.append(f"{key}: {flow(value)}: not a key of this version's benchmark")
     return section

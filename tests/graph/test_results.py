@@ -1,0 +1,156 @@
+"""Which entry is taken for an action that is not the same: only what a policy allows, and said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.store.entries import action, put
+from trtbuild.graph.action import Action
+from trtbuild.graph.misses import nearest_misses
+from trtbuild.graph.results import Results
+from trtbuild.graph.workspace import Workspace
+from trtbuild.store.store import Store
+
+FACTS = {
+    "gpu": "NVIDIA H100 80GB HBM3",
+    "gpu.compute_capability": "9.0",
+    "gpu.driver": "580.82",
+    "tensorrt": "10.13.3",
+}
+
+
+def built(stage: str = "build", **facts: str) -> Action:
+    """An action with the facts of a machine."""
+    toolchain = {**FACTS, **{name.replace("_", "."): value for name, value in facts.items()}}
+    return action(1, stage=stage, toolchain=tuple(sorted(toolchain.items())))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store in a folder of its own."""
+    store = Store(tmp_path / "cache")
+    yield store
+    store.close()
+
+
+def results(store: Store, *policies: str, anywhere: bool = False) -> Results:
+    folder = store.root.parent / "project"
+    folder.mkdir(exist_ok=True)
+    workspace = Workspace(folder / "build", store.memo)
+    return Results(store, workspace, folder, policies or ("exact",), anywhere)
+
+
+def recorded(store: Store, made: Action) -> str:
+    key, trace = put(store, made, {"engine.plan": made.key().encode()})
+    store.record(key, trace)
+    return key
+
+
+CASES: list[tuple[dict[str, str], tuple[str, ...], bool]] = [
+    ({"gpu_driver": "575.51"}, ("exact",), False),
+    ({"gpu_driver": "575.51"}, ("same-sm",), True),
+    ({"gpu": "NVIDIA H200", "gpu_driver": "575.51"}, ("same-sm",), True),
+    ({"gpu_compute.capability": "8.9"}, ("same-sm",), False),
+    ({"tensorrt": "10.13.2"}, ("same-sm",), False),
+    ({"tensorrt": "10.13.2"}, ("same-trt-minor",), True),
+    ({"tensorrt": "10.12.0"}, ("same-trt-minor",), False),
+    ({"tensorrt": "10.13.2", "gpu_driver": "575.51"}, ("same-trt-minor",), False),
+    ({"tensorrt": "10.13.2", "gpu_driver": "575.51"}, ("same-sm", "same-trt-minor"), True),
+    ({"onnx": "1.20"}, ("same-sm", "same-trt-minor"), False),
+]
+
+
+@pytest.mark.parametrize(("facts", "policies", "taken"), CASES)
+def test_a_policy_allows_what_it_names_and_no_more(
+    store: Store, facts: dict[str, str], policies: tuple[str, ...], taken: bool
+) -> None:
+    key = recorded(store, built(**facts))
+    found = results(store, *policies).find(built())
+    assert (found.trace is not None) == taken
+    if taken:
+        assert found.key == key
+        assert {reason.field for reason in found.accepted} == {
+            f"toolchain.{name.replace('_', '.')}" for name in facts
+        }
+        for value in facts.values():
+            assert any(f"{value} in the entry that was taken" in r.text for r in found.accepted)
+
+
+def test_an_entry_that_is_the_same_goes_before_one_that_is_allowed(store: Store) -> None:
+    recorded(store, built(gpu_driver="575.51"))
+    exact = recorded(store, built())
+    found = results(store, "same-sm").find(built())
+    assert (found.key, found.accepted) == (exact, ())
+
+
+@pytest.mark.parametrize("stage", ["verify", "benchmark"])
+def test_what_was_measured_on_another_gpu_is_never_taken(store: Store, stage: str) -> None:
+    recorded(store, built(stage, gpu_driver="575.51"))
+    assert results(store, "same-sm").find(built(stage)).trace is None
+
+
+def test_other_inputs_or_options_are_never_taken(store: Store) -> None:
+    recorded(store, dataclasses.replace(built(), options={"number": 2}))
+    recorded(store, dataclasses.replace(built(), inputs=()))
+    assert results(store, "same-sm", "same-trt-minor", anywhere=True).find(built()).trace is None
+
+
+def test_a_machine_that_lacks_gpu_and_packages_restores_what_others_built(store: Store) -> None:
+    key = recorded(store, built())
+    bare = dataclasses.replace(built(), toolchain=())
+    assert results(store).find(bare).trace is None
+    found = results(store, anywhere=True).find(bare)
+    assert found.key == key
+    assert "580.82 in the entry that was taken, unknown here" in str(found.accepted)
+    other = dataclasses.replace(built(), toolchain=(("tensorrt", "11.0"),))
+    assert results(store, anywhere=True).find(other).trace is None, "what is known must agree"
+
+
+def test_what_was_read_must_be_the_same_and_lie_in_the_project(store: Store) -> None:
+    folder = results(store).folder
+    (folder / ".git").mkdir()
+    (folder / "net.py").write_text("one")
+    state = store.memo.digest(folder / "net.py").text
+    made = dataclasses.replace(built(gpu_driver="575.51"), discovered=(("net.py", state),))
+    key = recorded(store, made)
+    assert results(store, "same-sm").find(built()).key == key
+    (folder / "net.py").write_text("two")
+    assert results(store, "same-sm").find(built()).trace is None
+    outside = (("../../secret", "missing"),)
+    recorded(store, dataclasses.replace(built(gpu_driver="570.1"), discovered=outside))
+    assert results(store, "same-sm").find(built()).trace is None
+
+
+def test_a_miss_names_the_field_that_differs_and_in_how_many_entries(store: Store) -> None:
+    for made in (built(gpu_driver="575.51"), built(gpu_driver="575.51", gpu="NVIDIA H200")):
+        recorded(store, made)
+    told = nearest_misses(results(store), built())
+    assert told[0] == "gpu.driver 580.82 here, 575.51 in the entry that shares all else"
+    assert "gpu NVIDIA H100 80GB HBM3 here, NVIDIA H200" in told[1]
+
+
+def test_a_miss_without_kin_names_the_nearest_entry_of_the_stage(store: Store) -> None:
+    recorded(store, dataclasses.replace(built(), options={"number": 7}))
+    (told,) = nearest_misses(results(store), built())
+    assert told == "the nearest of 1 entries of this stage -> here: options.number: 7 -> 1"
+    (told,) = nearest_misses(results(store), built("export"))
+    assert told == "no cache has an entry of the export stage"
+
+
+def test_the_same_difference_is_counted(store: Store) -> None:
+    def entry(number: int) -> Any:
+        discovered = (("package:somebody", str(number)),)
+        return dataclasses.replace(built(), discovered=discovered)
+
+    folder = results(store).folder
+    assert folder.is_dir()
+    for number in range(3):
+        recorded(store, entry(number))
+    told = nearest_misses(results(store), built())
+    assert len(told) == 3
+    assert all("package:somebody missing here" in text for text in told)

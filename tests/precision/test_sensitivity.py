@@ -1,0 +1,159 @@
+"""Where precision is lost, what each node costs, and which few to keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.precision.nets import attention, images, linear, overflowing, residual, rows, snr_db
+from tests.precision.test_qdq import Given, ground, run, table
+from trtbuild.model.inputs import Arrays
+from trtbuild.precision import int4
+from trtbuild.precision.choice import Wish
+from trtbuild.precision.losses import measure_losses, suggest_keeping
+from trtbuild.precision.lowfloat import lower
+from trtbuild.precision.pairs import activation_pair, cast_pair, weight_pair
+from trtbuild.precision.prepare import prepare
+from trtbuild.precision.quantized import quantize_activations
+from trtbuild.precision.sensitivity import Clock, Probe, fewest_kept, probe_nodes
+from trtbuild.precision.switchboard import open_switchboard, round_inputs
+
+CASES = [images(seed=1), images(seed=2)]
+
+
+def poor_table() -> dict[str, float]:
+    """A table in which one range is far too large, so that one node loses much."""
+    return {**table(), "r1": table()["r1"] * 40}
+
+
+def test_losses_name_the_node_that_adds_most_noise() -> None:
+    result = quantize_activations(residual(), Wish("int8"), poor_table(), ground())
+    exact = residual()
+    prepare(exact)
+    losses = measure_losses(exact, result.model, CASES)
+    assert losses[0].snr_db < 15
+    assert losses == tuple(sorted(losses, key=lambda loss: (loss.snr_db, loss.tensor)))
+    assert suggest_keeping(losses)[0] == "conv2"
+    by_tensor = {loss.tensor: loss for loss in losses}
+    assert by_tensor["c2"].type == "int8"
+    assert by_tensor["r1"].snr_db > 25
+
+
+def test_a_pass_through_node_adds_no_noise_of_its_own() -> None:
+    result = quantize_activations(residual(), Wish("int8"), table(), ground())
+    exact = residual()
+    losses = {loss.node: loss for loss in measure_losses(exact, result.model, CASES)}
+    assert losses["flatten"].snr_db == pytest.approx(losses["pool"].snr_db)
+    assert losses["flatten"].own_db == 150
+
+
+def test_losses_of_float16_are_small_and_measured_too() -> None:
+    lowered = lower(
+        residual(),
+        "fp16",
+        keep_io_types=False,
+        keep_fp32=(),
+        cases=Given(*CASES),
+        progress=lambda *_: None,
+    )
+    losses = measure_losses(residual(), lowered.model, CASES)
+    assert 50 < losses[0].snr_db < 90
+    assert {loss.type for loss in losses} == {"fp16"}
+
+
+def test_switching_all_on_gives_the_quantized_model_and_all_off_the_exact_one() -> None:
+    pair = activation_pair(residual(), Wish("int8"), table())
+    result = quantize_activations(residual(), Wish("int8"), table(), ground())
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        assert board.nodes == ("conv1", "conv2", "sum", "gemm")
+        np.testing.assert_allclose(
+            board.run((), CASES[0])["y"], run(residual(), CASES[0]), rtol=1e-4, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            board.run(board.nodes, CASES[0])["y"], run(result.model, CASES[0]), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_probes_rank_nodes_and_their_noises_add_up() -> None:
+    pair = activation_pair(residual(), Wish("int8"), poor_table())
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        probes = list(probe_nodes(board, CASES, Clock(60)))
+        worst = max(probes, key=lambda probe: probe.noise)
+        exact = np.concatenate([board.run((), case)["y"] for case in CASES])
+        every = np.concatenate([board.run(board.nodes, case)["y"] for case in CASES])
+    assert worst.node in ("conv2", "sum")  # both read r1
+    total = -10 * math.log10(sum(probe.noise for probe in probes))
+    assert total == pytest.approx(snr_db(exact, every), abs=3)
+
+
+def test_known_probes_cost_nothing_and_no_time_means_no_new_ones() -> None:
+    pair = activation_pair(residual(), Wish("int8"), table())
+    known = {"conv1": Probe("conv1", 0.5)}
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        assert list(probe_nodes(board, CASES, Clock(0), known=known)) == [known["conv1"]]
+        (first, *_) = probe_nodes(board, CASES, Clock(60), first=("gemm",))
+    assert first.node == "gemm"
+
+
+def above(least: float) -> object:
+    """Accepts outputs of at least so much signal to noise."""
+
+    def accept(expected: Sequence[Arrays], got: Sequence[Arrays]) -> bool:
+        exact = np.concatenate([case["y"] for case in expected])
+        return snr_db(exact, np.concatenate([case["y"] for case in got])) >= least
+
+    return accept
+
+
+def test_the_fewest_nodes_that_reach_the_tolerance_are_kept() -> None:
+    pair = activation_pair(residual(), Wish("int8"), poor_table())
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        probes = list(probe_nodes(board, CASES, Clock(60)))
+        keeping = fewest_kept(board, CASES, probes, above(30), Clock(60))
+        assert set(keeping.nodes) == {"conv2", "sum"}
+        assert keeping.enough
+        assert keeping.settled
+        assert fewest_kept(board, CASES, probes, above(0), Clock(60)).nodes == ()
+
+
+def test_a_tolerance_that_float32_itself_misses_is_said() -> None:
+    pair = activation_pair(residual(), Wish("int8"), table())
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        keeping = fewest_kept(board, CASES, [], lambda *_: False, Clock(60))
+    assert not keeping.enough
+
+
+def test_an_overflow_of_float16_has_infinite_noise() -> None:
+    cases = [{"x": np.ones((2, 8), np.float32)}]
+    exact, rounded = overflowing(), overflowing()
+    round_inputs(rounded, {node.name for node in exact.graph.node}, "fp16")
+    with open_switchboard(exact, rounded) as board:
+        probes = {probe.node: probe for probe in probe_nodes(board, cases, Clock(60))}
+    assert probes["lift"].noise == math.inf
+    assert probes["lift"].snr_db == -math.inf
+    assert probes["matmul"].snr_db > 50
+
+
+def test_a_cast_pair_rounds_only_what_would_be_cast() -> None:
+    cases = Given({"x": np.ones((2, 8), np.float32)})
+    pair = cast_pair(overflowing(), "fp16", ("relu",), cases, lambda *_: None)
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        assert board.nodes == ("matmul", "add")
+
+
+def test_a_cast_pair_of_bfloat16_saturates_the_mask_that_it_cannot_hold() -> None:
+    case = {"scores": np.zeros((2, 4), np.float32), "keep": np.ones((2, 4), np.float32)}
+    pair = cast_pair(attention(), "bf16", (), Given(case), lambda *_: None)
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        assert board.run(board.nodes, case)["y"] == pytest.approx(0.25)
+
+
+def test_a_weight_pair_switches_int4_layers() -> None:
+    pair = weight_pair(linear(), int4.Wish("rtn", block=32), list)
+    with open_switchboard(pair.exact, pair.rounded) as board:
+        probes = list(probe_nodes(board, [rows()], Clock(60)))
+    assert [probe.node for probe in probes] == ["query", "key", "out"]
+    assert all(5 < probe.snr_db < 40 for probe in probes)

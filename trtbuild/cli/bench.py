@@ -1,0 +1,204 @@
+"""Measure an engine file on the GPU, with a recipe or without."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.cli.bench_options import (
+    add_keys,
+    files_from,
+    given_keys,
+    options_of,
+    points_from,
+)
+from trtbuild.cli.common import add_json
+from trtbuild.errors import ExitCode, StoreError, UsageError
+from trtbuild.graph.action import SourceFile
+from trtbuild.graph.bench import Bench, devices_for, measure
+from trtbuild.graph.execute import LocalExecutor
+from trtbuild.graph.plan import plan
+from trtbuild.recipe.load import load_recipes
+from trtbuild.recipe.model import Recipe
+from trtbuild.trt.header import read_plan_header
+
+if TYPE_CHECKING:
+    from trtbuild.benchmark.gates import Judgement
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild bench` takes."""
+    parser.add_argument("engine", type=Path, metavar="ENGINE", help="an engine file, of any origin")
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="RECIPE",
+        help="take its benchmark settings, inputs and gates; arguments go before them",
+    )
+    parser.add_argument(
+        "--shapes",
+        action="append",
+        default=[],
+        metavar="NAME:1x2x3,...",
+        help="shapes to measure (default: the opt shapes); may be repeated",
+    )
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="the values of an input, as .npy or raw bytes (default: random)",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="of random values (default 0)")
+    parser.add_argument(
+        "--against", type=Path, metavar="ENGINE", help="run it in turn, for a gate regression=5%%"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="ONNX", help="for the baseline onnxruntime, and --time-refit"
+    )
+    parser.add_argument(
+        "--runtime-cache-file",
+        type=Path,
+        metavar="FILE",
+        help="take compiled kernels from it, and keep them there (TensorRT-RTX)",
+    )
+    parser.add_argument("--provider", choices=("pycuda", "cuda-python"), help="of CUDA")
+    parser.add_argument("--device", type=int, metavar="N", help="the CUDA device (default: any)")
+    parser.add_argument(
+        "--wait-for-gpu",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait where somebody holds the GPU (default: for ever)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write benchmark.json and more")
+    add_keys(parser)
+    add_json(parser)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Measure, report, and judge the gates."""
+    header = read_plan_header(options.engine)
+    given = given_keys(options)
+    recipe = load_recipes([options.recipe])[0] if options.recipe else None
+    bench = _bench(options, given, header.kind, recipe)
+    gates = given.get("gates") or (recipe.benchmark.gates if recipe and recipe.benchmark else {})
+    devices_for(bench)  # before anything is written
+    with tempfile.TemporaryDirectory(prefix="trtbuild-bench-") as scratch:
+        executor = LocalExecutor()
+        try:
+            result, execution = measure(bench, executor, Path(scratch), _progress)
+        except KeyboardInterrupt:
+            executor.stop()
+            raise
+        _keep(execution.outputs, options.out)
+        if options.runtime_cache_file is not None:
+            _copy(execution.outputs / "runtime.cache", options.runtime_cache_file)
+    judged = _judged(result, gates)
+    failed = any(judgement.outcome.value == "failed" for judgement in judged)
+    exit_code = ExitCode.FAILED if failed else ExitCode.DONE
+    _report(options, result, judged, exit_code)
+    return exit_code
+
+
+def _bench(
+    options: argparse.Namespace, given: dict[str, Any], backend: str, recipe: Recipe | None
+) -> Bench:
+    if options.runtime_cache_file is not None:
+        given["runtime_cache"] = True
+    base, inputs = _of_recipe(recipe) if recipe else ({}, {})
+    shapes = recipe.inputs if recipe else ()
+    stage = options_of(given, base, shapes)
+    if recipe is None:
+        del stage["points"]  # the engine's own opt shapes
+    if options.shapes:
+        stage["points"] = points_from(options.shapes, shapes)
+    inputs |= {"engine": options.engine, **files_from(options.input)}
+    files = {
+        "accepted": options.against,
+        "model": options.model,
+        "refit": options.model,
+        "runtime_cache": options.runtime_cache_file,
+    }
+    for role, path in files.items():
+        if path is not None and path.is_file():
+            inputs[role] = path
+        elif path is not None and role != "runtime_cache":
+            raise UsageError("there is no such file", where=str(path))
+    if options.against is not None:
+        read_plan_header(options.against)
+    return Bench(
+        options={**stage, "backend": backend, "provider": options.provider},
+        inputs=inputs,
+        folder=recipe.folder if recipe else Path.cwd(),
+        device=options.device,
+        patience=options.wait_for_gpu,
+    )
+
+
+def _of_recipe(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The options and files that a recipe's benchmark has, of whatever precision."""
+    tasks = plan(recipe)
+    task = next((task for task in tasks if task.stage == "benchmark"), None)
+    source = tasks[0]
+    files = [
+        i for i in (*source.inputs, *(task.inputs if task else ())) if isinstance(i, SourceFile)
+    ]
+    options: dict[str, Any] = dict(task.options) if task else {}
+    options["source"] = source.options["source"]
+    roles = {item.role: recipe.folder / item.path for item in files}
+    if "onnx" in roles:
+        roles["model"] = roles["onnx"]
+    return options, roles
+
+
+def _progress(text: str, fraction: float | None) -> None:
+    if sys.stderr.isatty() or fraction is None:
+        print(text, file=sys.stderr)  # noqa: T201 - what it waits for, or is at
+
+
+def _keep(outputs: Path, out: Path | None) -> None:
+    if out is not None:
+        for file in sorted(outputs.iterdir()):
+            _copy(file, out / file.name)
+
+
+def _copy(file: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    except OSError as error:
+        raise StoreError(f"cannot be written: {error.strerror}", where=str(target)) from error
+
+
+def _judged(result: Any, gates: Mapping[str, Any]) -> tuple[Judgement, ...]:
+    from trtbuild.benchmark.gates import Instead, Outcome, judge
+    from trtbuild.recipe.gates import parse_gates
+
+    instead = Instead(Outcome.UNCLEAR, None, "there is nothing to compare with: --against ENGINE")
+    try:
+        return judge(result, parse_gates(gates), instead)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _report(
+    options: argparse.Namespace, result: Any, judged: tuple[Judgement, ...], exit_code: ExitCode
+) -> None:
+    from trtbuild.report.gates import gate_document, print_gates
+
+    if options.json:
+        from trtbuild.report.document import print_json
+
+        gates = [gate_document(str(options.engine), judgement) for judgement in judged]
+        document = {"format": 1, "exit_code": int(exit_code), "result": result, "gates": gates}
+        print_json(document)
+        return
+    from trtbuild.report.benchmark import print_result
+
+    print_result(result)
+    print_gates(options.engine.name, judged)

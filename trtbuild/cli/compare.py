@@ -1,0 +1,135 @@
+"""Say how two engines, results or variants differ."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from trtbuild.benchmark.compare import Side, compare
+from trtbuild.cli.common import add_json
+from trtbuild.errors import ExitCode, StageError, UsageError
+from trtbuild.graph.session import output_folder
+from trtbuild.recipe.load import load_recipes
+from trtbuild.report.comparison import print_comparison
+from trtbuild.store.digest import digest_of_file
+from trtbuild.trt.header import read_plan_header
+
+FORMAT = 1
+ENGINE, BENCHMARK = "engine.plan", "benchmark.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild compare` takes."""
+    what = "an engine, a benchmark.json, or RECIPE:VARIANT such as digits.yaml:fp16"
+    parser.add_argument("first", metavar="A", help=what)
+    parser.add_argument("second", metavar="B", help="the same")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where outputs of recipes lie (default: build)"
+    )
+    add_json(parser)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Print the differences."""
+    found = compare(_side(options.first, options.out), _side(options.second, options.out))
+    if options.json:
+        from trtbuild.report.document import print_json
+
+        print_json(found)
+    else:
+        print_comparison(found)
+    return ExitCode.DONE
+
+
+def _side(text: str, out: Path | None) -> Side:
+    path = Path(text)
+    if path.is_file():
+        return _of_file(text, path)
+    recipe, colon, variant = text.rpartition(":")
+    if colon and Path(recipe).is_file():
+        return _of_variant(text, Path(recipe), variant, out)
+    raise UsageError(
+        f"{text} is neither a file nor RECIPE:VARIANT", hint="for example digits.yaml:fp16"
+    )
+
+
+def _of_variant(text: str, path: Path, variant: str, out: Path | None) -> Side:
+    (recipe,) = load_recipes([path])
+    if variant not in recipe.precisions:
+        hint = f"it has {', '.join(recipe.precisions)}"
+        raise UsageError(f"{path} has no precision {variant}", hint=hint)
+    engine = output_folder(recipe, out) / variant / ENGINE
+    if not engine.is_file():
+        hint = f"trtbuild run {path}"
+        raise StageError(f"{text} is not built yet: there is no {engine}", hint=hint)
+    return _of_engine(text, engine)
+
+
+def _of_file(text: str, path: Path) -> Side:
+    with path.open("rb") as file:
+        begins = file.read(64).lstrip()
+    if path.suffix == ".json" or begins.startswith(b"{"):
+        result = _result(path)
+        return Side(text, result["engine"]["size"], benchmark=result)
+    read_plan_header(path)
+    return _of_engine(text, path)
+
+
+def _of_engine(text: str, engine: Path) -> Side:
+    """An engine with the reports that a run put beside it, as far as they are about it."""
+    digest = digest_of_file(engine)
+    result = _beside(engine, BENCHMARK)
+    if result is not None and result.get("engine", {}).get("digest") != digest.text:
+        result = None  # an earlier engine's, or another one's
+    if result is not None:
+        result = _result(engine.with_name(BENCHMARK))
+    ours = engine.name == ENGINE  # who was copied elsewhere has lost its reports
+    return Side(
+        text,
+        digest.size_bytes,
+        benchmark=result,
+        build=_beside(engine, "build.json") if ours else None,
+        verify=_beside(engine, "verify.json") if ours else None,
+    )
+
+
+def _beside(engine: Path, name: str) -> Any:
+    try:
+        found = json.loads(engine.with_name(name).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _result(path: Path) -> Any:
+    """A benchmark's result document. Raises StageError for anything else."""
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise StageError(f"this is no JSON document: {error}", where=str(path)) from error
+    problem = _problem(found)
+    if problem:
+        hint = "give a benchmark.json as `trtbuild run` and `trtbuild bench --out` write it"
+        raise StageError(problem, where=str(path), hint=hint)
+    return found
+
+
+def _problem(found: Any) -> str:
+    """Why a document is no result that can be read, in words; "" for one that can."""
+    if not isinstance(found, dict) or "points" not in found or "engine" not in found:
+        return "this is no benchmark's result"
+    if found.get("format") != FORMAT:
+        return f"this result has format {found.get('format')}, this trtbuild reads {FORMAT}"
+    from jsonschema import Draft202012Validator
+
+    from trtbuild.recipe.schema import schema_text
+
+    schema = json.loads(schema_text("benchmark.schema.json"))
+    for error in Draft202012Validator(schema).iter_errors(found):
+        place = ".".join(map(str, error.absolute_path))
+        return f"this is no benchmark's result: {place}: {error.message[:200]}"
+    return ""

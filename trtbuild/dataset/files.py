@@ -1,0 +1,118 @@
+"""What datasets made of files share: which files, in which order, and batches of their samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from trtbuild.dataset.base import empty, require_names
+from trtbuild.dataset.stack import Stacker
+from trtbuild.errors import StageError
+from trtbuild.model.inputs import numpy_dtype
+from trtbuild.model.names import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from trtbuild.dataset.base import Batch, Demand
+    from trtbuild.model.inputs import Arrays
+    from trtbuild.recipe.model import Input
+
+T = TypeVar("T")
+
+
+def listed(demand: Demand, kind: str, suffixes: Sequence[str]) -> list[Path]:
+    """The files of a kind below the dataset's folder, or the one file that it names, by name.
+
+    Hidden files are left out. Raises StageError where there are none.
+    """
+    place = demand.folder / str(demand.options[kind])
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise StageError(
+            "there is no such folder",
+            where=str(place),
+            hint="the path is relative to the recipe's folder",
+        )
+    found = [
+        path
+        for path in place.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    ]
+    if not found:
+        raise StageError(
+            f"the folder holds no {' or '.join(suffixes)} file",
+            where=str(place),
+            hint="give it at least one sample",
+        )
+    return sorted(found, key=lambda path: path.relative_to(place).as_posix())
+
+
+def ordered(items: Sequence[T], demand: Demand) -> list[T]:
+    """The items as they are, or shuffled by the seed where `order` says so."""
+    if demand.options.get("order", "name") == "name":
+        return list(items)
+    generator = np.random.default_rng(int(str(demand.options.get("seed", 0))))
+    return [items[index] for index in generator.permutation(len(items))]
+
+
+def target(demand: Demand) -> Input:
+    """The input that the files hold: the one named, else the only one that nothing fills."""
+    filled = _filled(demand)
+    free = {item.name: item for item in demand.inputs if item.name not in filled}
+    named = demand.options.get("input")
+    if named is None and len(free) == 1:
+        return next(iter(free.values()))
+    if named is None or str(named) not in free:
+        what = f"'{named}'{nearest(str(named), free)}" if named else "one of several"
+        raise StageError(
+            f"the input that the dataset is for is {what}",
+            where="dataset.input",
+            hint=f"write `input:` with one of {', '.join(free)}, and `fill:` for the others",
+        )
+    return free[str(named)]
+
+
+def batched(samples: Iterable[tuple[str, Arrays]], demand: Demand, place: str) -> Iterator[Batch]:
+    """Batches of (place, sample) pairs; a sample lacks the axis of samples. Inputs that `fill`
+    names get its number throughout, in their one shape.
+    """
+    constant = _constants(demand)
+    stacker = Stacker(demand, place)
+    taken = 0
+    for where, sample in samples:
+        arrays = {**constant, **sample}
+        require_names(arrays, demand.inputs, where)
+        taken += 1
+        yield from stacker.add(arrays, where)
+        if demand.samples and taken >= demand.samples:
+            break
+    if not taken:
+        raise empty(place)
+    yield from stacker.flush()
+    stacker.report()
+
+
+def _filled(demand: Demand) -> dict[str, float]:
+    fill = demand.options.get("fill") or {}
+    assert isinstance(fill, dict)  # noqa: S101 - the recipe was validated
+    return {name: float(str(value)) for name, value in fill.items()}
+
+
+def _constants(demand: Demand) -> Arrays:
+    inputs = {item.name: item for item in demand.inputs}
+    found: Arrays = {}
+    for name, value in _filled(demand).items():
+        item = inputs.get(name)
+        if item is None or item.min != item.max:
+            what = f"is no input{nearest(name, inputs)}" if item is None else "has no one shape"
+            raise StageError(
+                f"'{name}' {what}",
+                where="dataset.fill",
+                hint="`fill` gives one number to inputs whose shape is the same in every run",
+            )
+        found[name] = np.full(item.opt, value, numpy_dtype(item.dtype))
+    return found

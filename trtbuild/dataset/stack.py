@@ -1,0 +1,92 @@
+"""Makes batches of single samples: those of the same shapes are stacked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trtbuild.dataset.base import Batch, Demand, checked, is_whole, too_few
+from trtbuild.errors import StageError
+from trtbuild.model.inputs import Array, Arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(slots=True)
+class Stacker:
+    """Collects samples of the same shapes until they fill a batch."""
+
+    demand: Demand
+    place: str
+    pending: list[Arrays] = field(default_factory=list)
+    dropped: int = 0
+    given: int = 0
+    smallest: int = 1
+
+    def add(self, sample: Arrays, place: str) -> Iterator[Batch]:
+        """Take one sample; gives a batch where that fills one, or begins another shape."""
+        if self.pending and _shapes(sample) != _shapes(self.pending[0]):
+            if set(sample) != set(self.pending[0]):
+                raise StageError(
+                    f"the sample has {', '.join(sorted(sample))}, "
+                    f"the one before it {', '.join(sorted(self.pending[0]))}",
+                    where=place,
+                    hint="yield the same names in every item",
+                )
+            yield from self.flush()
+        self.pending.append(sample)
+        if len(self.pending) == self.demand.batch:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[Batch]:
+        """The batch of what is pending, where it is large enough for the model."""
+        samples, self.pending = self.pending, []
+        if not samples:
+            return
+        batched = (i.name for i in self.demand.inputs if not is_whole(i, samples[0][i.name].shape))
+        self.smallest = self.demand.smallest(batched)
+        if len(samples) < self.smallest:
+            self.dropped += len(samples)
+            return
+        self.given += len(samples)
+        place = f"{self.place}, a batch of {len(samples)} samples"
+        yield split(_stacked(samples, self.demand), self.demand, place)
+
+    def report(self) -> None:
+        """Tell of samples that were left out."""
+        if not self.dropped:
+            return
+        if not self.given:
+            raise too_few(self.dropped, self.smallest, self.place)
+        self.demand.warn(
+            f"{self.dropped} samples of the dataset do not fill a batch with others of their "
+            "shape: left out"
+        )
+
+
+def _stacked(samples: list[Arrays], demand: Demand) -> Arrays:
+    inputs = {item.name: item for item in demand.inputs}
+    first = samples[0]
+
+    def stacked(name: str) -> Array:
+        if name in inputs and is_whole(inputs[name], first[name].shape):
+            return first[name]
+        return np.stack([sample[name] for sample in samples])
+
+    return {name: stacked(name) for name in first}
+
+
+def split(arrays: Arrays, demand: Demand, place: str) -> Batch:
+    """Inputs, checked to fit the model, and extras. Raises StageError with the place."""
+    names = {item.name for item in demand.inputs}
+    return Batch(
+        {item.name: checked(arrays[item.name], item, place) for item in demand.inputs},
+        {name: values for name, values in arrays.items() if name not in names},
+    )
+
+
+def _shapes(sample: Arrays) -> dict[str, tuple[int, ...]]:
+    return {name: values.shape for name, values in sample.items()}

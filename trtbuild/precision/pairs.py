@@ -1,0 +1,79 @@
+"""The two forms of a graph that sensitivity is measured on: exact, and rounded as a precision does.
+
+Both are float32 throughout, so that every node can be switched by itself: int8 on float16 is
+measured on float32, where only the Q/DQ differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from trtbuild.model.inputs import Arrays
+from trtbuild.precision import int4, qdq
+from trtbuild.precision.autocast import KeepRule, Low
+from trtbuild.precision.cases import Cases
+from trtbuild.precision.choice import Wish, choose
+from trtbuild.precision.constants import LARGEST
+from trtbuild.precision.limits import KEPT_OPS
+from trtbuild.precision.lowfloat import Progress, saturate_masks, too_large
+from trtbuild.precision.names import select_nodes
+from trtbuild.precision.opset import raise_opset
+from trtbuild.precision.prepare import prepare
+from trtbuild.precision.ranges import measure_ranges
+from trtbuild.precision.switchboard import round_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both forms, to be given to `open_switchboard`."""
+
+    exact: onnx.ModelProto
+    rounded: onnx.ModelProto
+
+
+def cast_pair(
+    model: onnx.ModelProto, low: Low, keep_fp32: tuple[str, ...], cases: Cases, progress: Progress
+) -> Pair:
+    """For fp16 and bf16: every node that `lower` would cast rounds what it reads."""
+    prepare(model)
+    keep = select_nodes(model, keep_fp32, key="keep_fp32")
+    ranges = measure_ranges(model, cases) if low == "fp16" else {}
+    saturate_masks(model, keep, LARGEST[low], cases, progress)
+    rule = KeepRule(model, keep, too_large(model, ranges, LARGEST[low]), KEPT_OPS[low])
+    rounded = _copy(model)
+    round_inputs(rounded, {n.name for n in model.graph.node if not rule.check(n)}, low)
+    return Pair(model, rounded)
+
+
+def activation_pair(model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float]) -> Pair:
+    """For int8 and fp8: the Q/DQ that `quantize_activations` would place."""
+    prepare(model)
+    sites = choose(model, wish, amax).sites
+    exact = raise_opset(model, qdq.OPSET)
+    rounded = _copy(exact)
+    weights = qdq.weights_of(model, sites)
+    qdq.place(rounded, weights, sites, amax, wish.kind, per_channel=wish.per_channel)
+    return Pair(exact, rounded)
+
+
+def weight_pair(
+    model: onnx.ModelProto, wish: int4.Wish, batches: Callable[[], Iterable[Arrays]]
+) -> Pair:
+    """For int4: the weights that `quantize_weights` would find."""
+    prepare(model)
+    int4.split_gemms(model)
+    layers, _ = int4.find_layers(model, wish)
+    found = int4.search(model, layers, wish, batches)
+    exact = raise_opset(model, int4.OPSET)
+    rounded = _copy(exact)
+    qdq.place_blocks(rounded, found, wish.block)
+    return Pair(exact, rounded)
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy

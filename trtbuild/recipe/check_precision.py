@@ -1,0 +1,61 @@
+"""Checks of precisions and calibration that a schema cannot express."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from trtbuild.recipe.precision_section import DEFAULTS, UNCHANGED, needs_data
+from trtbuild.recipe.problems import Key, Problem, did_you_mean
+from trtbuild.recipe.raw import RawRecipe
+
+CALIBRATION_SOURCES = ("dataset", "table", "random")
+"""Where a calibration can come from: exactly one of them."""
+
+Has = Callable[..., bool]
+
+
+def check_precisions(raw: RawRecipe) -> Iterator[Problem]:
+    """Options that a precision does not have, and data that one needs and the recipe lacks."""
+    precisions = raw.get("precisions") or []
+    options = precisions if isinstance(precisions, dict) else dict.fromkeys(precisions)
+    for name, given in options.items():
+        for option in given or {}:
+            if option not in DEFAULTS[name]:
+                yield _no_such_option(name, option)
+        if needs_data(name, given) and "calibration" not in raw:
+            key: Key = ("precisions", name) if isinstance(precisions, dict) else ("precisions",)
+            yield Problem(
+                key,
+                f"{name} needs data to calibrate on, and the recipe has no `calibration`",
+                "give calibration: {dataset: ...}; to try it out on noise, "
+                "calibration: {random: {seed: 0}}",
+            )
+        if name == "int4" and needs_data(name, given) and "table" in raw.get("calibration", {}):
+            yield Problem(
+                ("calibration", "table"),
+                "int4 looks at activations themselves, which a table does not hold",
+                "give calibration a dataset, or int4 `method: rtn`",
+            )
+
+
+def check_calibration(raw: RawRecipe, has: Has) -> Iterator[Problem]:
+    """Options of calibration that do not go together."""
+    calibration = raw.get("calibration")
+    if calibration is None:
+        return
+    if "percentile" in calibration and calibration.get("method") != "percentile":
+        yield Problem(("calibration", "percentile"), "only `method: percentile` takes a percentile")
+    if "table" in calibration:
+        for option in ("method", "percentile", "samples", "batch"):
+            if has("calibration", option):
+                text = f"a table is calibrated already: it takes no {option}"
+                yield Problem(("calibration", option), text)
+
+
+def _no_such_option(name: str, option: str) -> Problem:
+    if name in UNCHANGED:
+        text = f"{name} has no options: the graph stays as it is"
+    else:
+        known = ", ".join(DEFAULTS[name])
+        text = f"{name} has no option '{option}'{did_you_mean(option, DEFAULTS[name])} ({known})"
+    return Problem(("precisions", name, option), text)

@@ -1,0 +1,61 @@
+"""The parts of a recipe about precision: options of each, and calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trtbuild.recipe.model import Calibration, Dataset, Options
+from trtbuild.recipe.raw import RawCalibration, RawPrecision
+
+UNCHANGED = frozenset({"fp32", "tf32"})
+"""Precisions that the graph has anyway; TF32 is what a GPU may compute fp32 products in."""
+
+CALIBRATED = frozenset({"int8", "fp8"})
+"""Precisions whose activations are quantized, by ranges that calibration finds."""
+
+_CASTS: Options = {"keep_fp32": [], "keep_io_types": True}
+_EIGHT: Options = {
+    **_CASTS,
+    "base": "fp32",
+    "op_types": [],
+    "exclude": [],
+    "attention": False,
+    "per_channel": True,
+}
+
+DEFAULTS: dict[str, Options] = {
+    "fp32": {},
+    "tf32": {},
+    "fp16": _CASTS,
+    "bf16": _CASTS,
+    "int8": _EIGHT,
+    "fp8": _EIGHT,
+    "int4": {**_CASTS, "base": "fp32", "exclude": [], "method": "awq_clip", "block_size": 128},
+}
+"""The options that each precision has, and what they are where the recipe does not say."""
+
+
+def precision_section(name: str, given: RawPrecision | None) -> Options:
+    """The options of one precision, defaults filled in."""
+    return {**DEFAULTS[name], **(given or {})}  # type: ignore[dict-item] # a TypedDict's values are `object` to mypy
+
+
+def needs_data(name: str, options: Any) -> bool:
+    """Whether a precision looks at activations, of which it then needs samples."""
+    if name == "int4":
+        return (options or {}).get("method", DEFAULTS["int4"]["method"]) != "rtn"
+    return name in CALIBRATED
+
+
+def calibration_section(raw: RawCalibration, dataset: Dataset | None) -> Calibration:
+    """The calibration that a recipe asks for; `dataset` is its dataset, already made."""
+    if "random" in raw:
+        dataset = Dataset("random", {"seed": int(raw["random"].get("seed", 0))}, ())
+    samples, batch = raw.get("samples"), raw.get("batch")
+    options: Options = {
+        "method": raw.get("method", "entropy"),
+        "percentile": float(raw.get("percentile", 99.99)),
+        "samples": None if samples is None else int(samples),
+        "batch": None if batch is None else int(batch),
+    }
+    return Calibration(dataset, raw.get("table"), options)

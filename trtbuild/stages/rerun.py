@@ -1,0 +1,80 @@
+"""Runs one engine on golden inputs, outside of any plan: what a bundle or a rebuild is tried by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trtbuild.model.cases import CaseReader
+from trtbuild.trt.runtime import run_engine
+from trtbuild.verify.steps import Comparer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trtbuild.model.inputs import Arrays
+    from trtbuild.stages.base import StageContext
+
+
+def run(context: StageContext) -> None:
+    """Roles `engine` and `reference` -> rerun.json: how it compares, and a digest of each output.
+
+    Options: backend, precision, inputs (names), tolerance, renames (old name -> new name).
+    Raises StageError where the engine cannot be run.
+    """
+    options: Any = context.options
+    with ExitStack() as stack:
+        reader = CaseReader(context.inputs["reference"])
+        stack.callback(reader.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=context.outputs)))
+        comparer = Comparer(
+            reader,
+            folder,
+            precision=options["precision"],
+            tolerance=options["tolerance"],
+            reporter=context.reporter,
+        )
+        step = comparer.compare("engine", _Engine(context))
+        assert comparer.last is not None  # noqa: S101 - it has just compared
+        digests = {
+            f"{index}.{name}": _digest(values)
+            for index in comparer.last.indices
+            for name, values in comparer.last.read(index).items()
+        }
+    document = {
+        "cases": step.cases,
+        "problems": [breach.text for breach in step.breaches],
+        "outputs": digests,
+    }
+    (context.outputs / "rerun.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _digest(values: Any) -> str:
+    """Of dtype, shape and bytes, so that no two tensors share one."""
+    plain = np.ascontiguousarray(values)
+    head = f"{plain.dtype} {plain.shape}\n".encode()
+    return hashlib.sha256(head + plain.tobytes()).hexdigest()
+
+
+class _Engine:
+    """The engine, under the names that the source model has for its tensors."""
+
+    def __init__(self, context: StageContext) -> None:
+        options: Any = context.options
+        renames = options["renames"]
+        self._old = {new: old for old, new in renames.items()}
+        self._new = renames
+        self._backend, self._path = options["backend"], context.inputs["engine"]
+        self.inputs = tuple(self._old.get(name, name) for name in options["inputs"])
+
+    def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
+        """The outputs of each case."""
+        renamed = ({self._new.get(n, n): v for n, v in case.items()} for case in cases)
+        for outputs in run_engine(self._path, self._backend, renamed):
+            yield {self._old.get(name, name): values for name, values in outputs.items()}

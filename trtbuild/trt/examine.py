@@ -1,0 +1,84 @@
+"""What TensorRT itself says of a file, as JSON, from a process of its own.
+
+Started as `python -m trtbuild.trt.examine onnx|engine FILE BACKEND`; prints one JSON document. A
+library that brings its process down takes no more than this one with it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from trtbuild.errors import TrtbuildError
+from trtbuild.trt.engine import Engine, opened
+from trtbuild.trt.flavour import load_backend
+from trtbuild.trt.logger import recording
+from trtbuild.trt.parser import parse_onnx
+
+
+def parser_verdict(path: Path, backend: str) -> dict[str, Any]:
+    """Whether the ONNX parser takes a model, and what it refuses; nothing is built."""
+    flavour = load_backend(backend)
+    found: dict[str, Any] = {"backend": backend, "version": flavour.version}
+    with recording(flavour) as log:
+        try:
+            parsed = parse_onnx(log, path)
+        except TrtbuildError as error:
+            first, *refusals = error.what.splitlines()
+            told = {"reason": first, "refusals": [line.strip() for line in refusals]}
+            return found | {"accepted": False, **told, "hint": error.hint}
+        return found | {"accepted": True, "layers": parsed.network.num_layers}
+
+
+def engine_facts(path: Path, backend: str) -> dict[str, Any]:
+    """The tensors, profiles and layers of an engine, on the first GPU."""
+    from trtbuild.cuda.device import open_device
+
+    device = open_device()
+    with opened(path, backend, device) as engine:
+        return {
+            "device": device.facts.name,
+            "tensors": [
+                {
+                    "name": tensor.name,
+                    "input": tensor.is_input,
+                    "dtype": tensor.dtype,
+                    "shape": list(tensor.shape),
+                }
+                for tensor in engine.tensors
+            ],
+            "profiles": [
+                {
+                    name: dict(zip(("min", "opt", "max"), map(list, ranges), strict=True))
+                    for name, ranges in engine.ranges(profile).items()
+                }
+                for profile in range(engine.profiles)
+            ],
+            "layers": _layers(engine),
+        }
+
+
+def _layers(engine: Engine) -> list[str]:
+    inspector = engine.native.create_engine_inspector()
+    form = engine.flavour.module.LayerInformationFormat.JSON
+    found = json.loads(inspector.get_engine_information(form)).get("Layers", [])
+    # Names alone are texts; with details each layer is a mapping (profiling_verbosity).
+    return [item if isinstance(item, str) else str(item.get("Name", "")) for item in found]
+
+
+def main(arguments: list[str]) -> int:
+    """Print what is asked for; an error is part of the document."""
+    kind, path, backend = arguments
+    examine = parser_verdict if kind == "onnx" else engine_facts
+    try:
+        document = examine(Path(path), backend)
+    except TrtbuildError as error:
+        document = {"error": error.what, "hint": error.hint}
+    print(json.dumps(document))  # noqa: T201 - the result of this process
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
