@@ -15,6 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"cli"},
     {"report"},
+    {"release"},
     {"graph"},
     {"stages"},
     {"benchmark", "precision", "verify"},
@@ -27,7 +28,7 @@ LAYERS = (
 """From the top down; a room imports itself and what stands below it."""
 
 HEAVY = {"torch", "onnx", "onnxruntime", "onnx_graphsurgeon", "numpy", "tensorrt", "tensorrt_rtx"}
-LIGHT_ROOMS = {"cli", "report", "graph", "recipe", "store"}
+LIGHT_ROOMS = {"cli", "report", "release", "graph", "recipe", "store"}
 
 
 def room_of(module: str) -> str:

@@ -35,7 +35,6 @@ def test_the_wheel_holds_the_schema_and_the_types_marker(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "recipes/"))]
 
 
-@pytest.mark.slow
 def test_the_core_alone_validates_plans_and_says_what_a_build_needs(
     wheel: Path, tmp_path: Path
 ) -> None:

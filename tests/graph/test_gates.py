@@ -76,11 +76,11 @@ def test_another_limit_measures_nothing_anew(project: Project) -> None:
     executor = Executor(compute=3.0)
     measure(project, executor)
     ran = len(executor.requests)
-    done, rebuilder, outcome = measure(project, executor)
+    done, _, outcome = measure(project, executor)
     assert not done  # a broken gate stays broken
     assert outcome.verdict is Verdict.UP_TO_DATE
     project.replace("tiny.yaml", "median: 2ms", "median: 4ms")
-    done, rebuilder, outcome = measure(project, executor)
+    done, _, outcome = measure(project, executor)
     assert done
     assert outcome.verdict is Verdict.UP_TO_DATE
     assert len(executor.requests) == ran
@@ -115,7 +115,7 @@ def test_a_new_engine_is_run_beside_the_accepted_one(project: Project) -> None:
     again = Executor(engine=b"new", slower=1.2)
     assert measure(project, again)[2].verdict is Verdict.UP_TO_DATE
     accept(project)  # slower it may be
-    done, rebuilder, outcome = measure(project, again)
+    done, rebuilder, _ = measure(project, again)
     assert done
     assert gates(rebuilder)["regression"][0] == "passed"
 

@@ -15,7 +15,7 @@ from trtbuild.recipe.schema import schema
 from trtbuild.recipe.trtexec.convert import _WAYS, convert
 from trtbuild.recipe.trtexec.export import _NO_OPTION, _POOLS, _WRITERS, command_for
 from trtbuild.recipe.trtexec.read import call_of, calls_in
-from trtbuild.recipe.trtexec.table import BY_NAME, OPTIONS
+from trtbuild.recipe.trtexec.table import BY_NAME, OPTIONS, markdown
 from trtbuild.recipe.trtexec.write import recipe_text
 from trtbuild.recipe.yaml import parse
 
@@ -91,6 +91,10 @@ def test_every_option_becomes_a_key_or_has_a_reason(name: str) -> None:
     for key in row.key.split():
         groups = [item for item in known if item.startswith(f"{key}.")]
         assert key in known or groups, key
+
+
+def test_the_document_is_made_from_the_table() -> None:
+    assert (Path(__file__).parents[2] / "docs/trtexec.md").read_text() == markdown()
 
 
 def test_no_option_is_in_the_table_twice_or_unknown() -> None:
@@ -312,6 +316,13 @@ def test_what_is_obsolete_is_said_with_what_replaces_it(project: Project) -> Non
         "--uff=m.uff: obsolete: UFF and Caffe models are gone",
     ):
         assert told in flat
+
+
+def test_int8_without_data_is_calibrated_on_noise_and_that_is_said(project: Project) -> None:
+    data, text = imported(project, "--", "--onnx=tiny.onnx", "--optShapes=x:4x4", "--best")
+    assert data["precisions"] == ["fp16", "int8"]
+    assert data["calibration"] == {"random": {"seed": 0}}
+    assert "calibration on noise is good for measuring the speed" in text
 
 
 def test_a_recipe_for_rtx_leaves_out_what_it_never_has(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from trtbuild.cli.common import add_places, add_recipes, listening, open_session, run_session
@@ -77,7 +78,7 @@ def main(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def _names(known: tuple[str, ...]) -> object:
+def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     def split(text: str) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
         for name in names:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trtbuild.errors import ExitCode
 from trtbuild.release.verify import verify_release
 from trtbuild.report.release import print_verified
+
+if TYPE_CHECKING:
+    from trtbuild.release.rerun import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +36,7 @@ def main(options: argparse.Namespace) -> ExitCode:
 
         key = read_public_key(options.key)
     verified = verify_release(options.bundle, key)
-    runs = ()
+    runs: tuple[Run, ...] = ()
     if options.rerun and not verified.findings:
         from trtbuild.release.rerun import rerun
 

@@ -11,6 +11,7 @@ from trtbuild.graph.accepted import with_accepted
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import Device, options_of
 from trtbuild.graph.capable import check_capable
+from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.judge import any_failed, judge_gates
 from trtbuild.graph.plan import plan
@@ -118,6 +119,7 @@ class Session:
             if any(rebuilder.tasks[task_id].stage == "build" for task_id in wanted):
                 try:
                     check_capable(rebuilder.recipe, rebuilder.device)
+                    check_deploy(rebuilder.recipe)
                 except RecipeError as error:
                     problems += error.problems
         if problems:

@@ -1,4 +1,4 @@
-"""Writes and reads bundles, as a folder or as a tar that has the same bytes for the same content."""
+"""Writes and reads bundles: a folder, or a tar with the same bytes for the same content."""
 
 from __future__ import annotations
 
@@ -193,11 +193,21 @@ def check_names(names: list[str], where: str) -> tuple[str, ...]:
     for name in names:
         if len(name) > LONGEST_NAME or not NAME.fullmatch(name):
             raise ReleaseError(f"holds a file with the unsafe name {name[:80]!r}", where=where)
-    folded = sorted(name.lower() for name in names)
-    for first, second in zip(folded, folded[1:], strict=False):
-        if first == second or second.startswith(f"{first}/"):
-            raise ReleaseError(f"holds {second!r} twice, or as file and folder", where=where)
+    folded: set[str] = set()
+    for name in names:
+        if name.lower() in folded:
+            raise ReleaseError(f"holds {name!r} twice", where=where)
+        folded.add(name.lower())
+    for name in folded:
+        if any(parent in folded for parent in _parents(name)):
+            raise ReleaseError(f"holds {name!r} below another file", where=where)
     return tuple(sorted(names))
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The documents of a bundle: manifest, checksums, licence notes; and the schemas of what it holds."""
+"""The documents of a bundle: manifest, checksums, licence notes; and their schemas."""
 
 from __future__ import annotations
 

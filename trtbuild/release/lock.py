@@ -178,7 +178,7 @@ def _of_the_same(before: LockedTask, rebuilder: Rebuilder, task_id: str) -> bool
 
 
 def _measured_elsewhere(before: LockedTask | None, present: LockedTask) -> bool:
-    """Whether the lock already holds this task as a machine with a GPU ran it, and this has none."""
+    """Whether the lock holds this task as a machine with a GPU ran it, and this one has none."""
     if before is None or not before.action["options"].get("gpu"):
         return False
     if present.action["options"].get("gpu") is not False:

@@ -1,4 +1,4 @@
-"""Holding what is there against the lock: before anything runs, and as each task gets its result."""
+"""Holds what is there against the lock: before anything runs, and as tasks get their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RELOCK = "if the change is meant: trtbuild lock {recipe}"
 
 
 def compare(rebuilder: Rebuilder, lock: Lock) -> tuple[str, ...]:
-    """Every difference of the recipe and this machine's tools from the lock, as `task.field: a -> b`.
+    """Every difference of the recipe and the tools here from the lock, as `task.field: a -> b`.
 
     Nothing runs and nothing need be cached: what a task reads of another is what the lock says
     that one gave. Tasks that need a GPU are left out where there is none. Raises StageError for

@@ -1,4 +1,4 @@
-"""Runs the engines of a bundle that passed its check on their golden inputs, on this machine's GPU."""
+"""Runs the engines of a bundle that passed its check on their golden inputs, on a GPU."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trtbuild.errors import MissingPackage, ReleaseError, UsageError
 
@@ -35,7 +35,7 @@ def sign(payload: bytes, key: Ed25519PrivateKey) -> bytes:
 
 
 def check_envelope(envelope: bytes, payload: bytes, key: Ed25519PublicKey | None) -> str:
-    """The key id that an envelope names, once its payload and, given a key, its signature are right.
+    """The key id that an envelope names, once its payload and (given a key) signature are right.
 
     Raises ReleaseError with what is wrong.
     """
@@ -48,7 +48,7 @@ def check_envelope(envelope: bytes, payload: bytes, key: Ed25519PublicKey | None
             (str(item["keyid"]), base64.b64decode(item["sig"], validate=True))
             for item in document["signatures"]
         ]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise ReleaseError(f"no DSSE envelope: {error}", where=where) from error
     if kind != PAYLOAD_TYPE or not signatures:
         raise ReleaseError("an envelope of something else, or without signature", where=where)
@@ -96,7 +96,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     key = _load(path, data, loader, {"password": None})
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise _wrong_type(path, key)
-    return key
+    return cast("Ed25519PrivateKey", key)
 
 
 def read_public_key(path: Path) -> Ed25519PublicKey:
@@ -110,7 +110,7 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     key = _load(path, data, loader, {})
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise _wrong_type(path, key)
-    return key
+    return cast("Ed25519PublicKey", key)
 
 
 def _load(path: Path, data: bytes, loader: Any, options: dict[str, Any]) -> Any:

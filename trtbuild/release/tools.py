@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import trtbuild
 from trtbuild.store.digest import digest_of_file
@@ -89,13 +90,14 @@ def _record_digest(found: metadata.Distribution) -> str:
 
 def _licence(found: metadata.Distribution) -> str:
     """An SPDX expression or, of older packages, the classifier's text."""
-    expression = found.metadata.get("License-Expression")
+    told: Any = found.metadata  # a message.Message, whatever its declared type says
+    expression = told.get("License-Expression")
     if expression:
         return str(expression)
     prefix = "License :: "
-    texts = [c for c in found.metadata.get_all("Classifier") or () if c.startswith(prefix)]
+    texts = [c for c in told.get_all("Classifier") or () if c.startswith(prefix)]
     named = [text.rpartition(" :: ")[2] for text in texts]
-    short = (found.metadata.get("License") or "").strip()
+    short = str(told.get("License") or "").strip()
     return " / ".join(named) or (short if len(short) < 60 else "")
 
 

@@ -22,7 +22,7 @@ def statistics(root: Path, collection: Collection, entries: Sequence[Entry]) -> 
     for entry in entries:
         stage = stages.setdefault(entry.stage, {"actions": 0, "size_bytes": 0})
         stage["actions"] += 1
-        stage["size_bytes"] += sum(digest.size_bytes for digest in entry.outputs)
+        stage["size_bytes"] += sum(size for _, size in entry.outputs)
     return {
         "format": 1,
         "cache": str(root),
@@ -53,14 +53,14 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "stage": entry.stage,
         "used": entry.used,
         "seconds": entry.seconds,
-        "size_bytes": sum(digest.size_bytes for digest in entry.outputs),
+        "size_bytes": sum(size for _, size in entry.outputs),
     }
 
 
 def print_entries(entries: Sequence[Entry]) -> None:
     """Print traces, a line each."""
     for entry in entries:
-        size = size_text(sum(digest.size_bytes for digest in entry.outputs))
+        size = size_text(sum(size for _, size in entry.outputs))
         took = f"{entry.seconds:.1f} s"
         print(
             f"{entry.key[:16]}  {entry.stage:<10} {size:>10} {took:>9}  {age_text(entry.used)} ago"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trtbuild.report.document import print_json
 
@@ -66,3 +66,13 @@ def print_rebuilt(found: Sequence[Rebuilt]) -> None:
         for name, level in item.levels.items():
             mark = {True: "yes", False: "no ", None: "-  "}[level.reached]
             print(f"  {name} {mark} {level.note}")
+
+
+def rebuilt_document(found: Sequence[Rebuilt]) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "format": 1,
+        "variants": [
+            {"recipe": item.recipe, "variant": item.variant, **item.document()} for item in found
+        ],
+    }

@@ -72,7 +72,7 @@ def plan_collection(
     doomed, protected = _choose(entries, present, limits, keep, now, spared)
     gone = {entry.key for entry in doomed}
     kept = [entry for entry in entries if entry.key not in gone]
-    named = {digest.hash for entry in kept for digest in entry.outputs} | keep.names
+    named = {hash_ for entry in kept for hash_, _ in entry.outputs} | keep.names
     orphans = [name for name in present if name not in named]
     blobs = tuple(_old_blobs(root, orphans, spared))
     before = sum(present.values()) + sum(entry.size_bytes for entry in entries)
@@ -101,10 +101,10 @@ def collect(
     total = len(traces) + len(collection.blobs)
     freed = _remove_all(root, traces, lambda done: _tell(progress, done, total))
     kept = {
-        digest.hash
+        hash_
         for entry in collection.traces
-        if _trace_path(root, entry.key).exists()  # used since, so its blobs stay too
-        for digest in entry.outputs
+        if Path(_trace_path(root, entry.key)).exists()  # used since, so its blobs stay too
+        for hash_, _ in entry.outputs
     }
     blobs = [(_blob_path(root, b.key), b) for b in collection.blobs if b.key not in kept]
     freed += _remove_all(root, blobs, lambda done: _tell(progress, len(traces) + done, total))
@@ -120,7 +120,7 @@ def collect(
 
 def _remove_all(
     root: Path,
-    planned: Sequence[tuple[Path, Entry | Found]] | Sequence[tuple[Path, Found]],
+    planned: Sequence[tuple[str, Entry | Found]] | Sequence[tuple[str, Found]],
     progress: Callable[[int], None],
 ) -> int:
     """Remove in batches what was not used since it was planned; how many bytes that freed.
@@ -131,7 +131,7 @@ def _remove_all(
     for begin in range(0, len(planned), BATCH):
         with file_lock(root / "locks" / "in-use"):
             for path, seen in planned[begin : begin + BATCH]:
-                freed += seen.size_bytes if _remove(path, seen.used) else 0
+                freed += seen.size_bytes if _remove(Path(path), seen.used) else 0
         progress(begin)
     return freed
 
@@ -147,8 +147,8 @@ def _choose(
     """The traces to remove, least recently used first, and how many the limits cannot have."""
     users: dict[str, int] = {}
     for entry in entries:
-        for digest in entry.outputs:
-            users[digest.hash] = users.get(digest.hash, 0) + 1
+        for hash_, _ in entry.outputs:
+            users[hash_] = users.get(hash_, 0) + 1
     size = sum(e.size_bytes for e in entries)
     size += sum(bytes_ for name, bytes_ in present.items() if name in users or name in keep.names)
     oldest = now - limits.max_age_seconds if limits.max_age_seconds is not None else None
@@ -156,7 +156,7 @@ def _choose(
     for entry in entries:
         too_old = oldest is not None and entry.used < oldest
         too_much = limits.max_bytes is not None and size > limits.max_bytes
-        lost = any(digest.hash not in present for digest in entry.outputs)
+        lost = any(hash_ not in present for hash_, _ in entry.outputs)
         if not (too_old or too_much or lost):
             continue
         if entry.used >= spared or _is_locked(entry, keep):
@@ -164,15 +164,15 @@ def _choose(
             continue
         doomed.append(entry)
         size -= entry.size_bytes
-        for digest in entry.outputs:
-            users[digest.hash] -= 1
-            if not users[digest.hash] and digest.hash not in keep.names:
-                size -= present.get(digest.hash, 0)
+        for hash_, _ in entry.outputs:
+            users[hash_] -= 1
+            if not users[hash_] and hash_ not in keep.names:
+                size -= present.get(hash_, 0)
     return doomed, protected
 
 
 def _is_locked(entry: Entry, keep: Keep) -> bool:
-    return entry.key in keep.names or any(d.hash in keep.names for d in entry.outputs)
+    return entry.key in keep.names or any(hash_ in keep.names for hash_, _ in entry.outputs)
 
 
 def _spared_since(root: Path, now: float) -> float:
@@ -187,7 +187,7 @@ def _spared_since(root: Path, now: float) -> float:
 
 def _present(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
     """The blobs that are there, with their sizes: a file is looked at only if no trace names it."""
-    sizes = {digest.hash: digest.size_bytes for entry in entries for digest in entry.outputs}
+    sizes = {hash_: size for entry in entries for hash_, size in entry.outputs}
     found = {}
     for name in names_in(root / "cas"):
         size = sizes.get(name)
@@ -236,9 +236,10 @@ def _tell(progress: Callable[[float], None] | None, done: int, total: int) -> No
         progress(done / total)
 
 
-def _trace_path(root: Path, key: str) -> Path:
-    return root / "actions" / key[:2] / f"{key[2:]}.json"
+def _trace_path(root: Path, key: str) -> str:
+    """Text, since a Path for each of 100,000 takes a second."""
+    return f"{root}/actions/{key[:2]}/{key[2:]}.json"
 
 
-def _blob_path(root: Path, name: str) -> Path:
-    return root / "cas" / name[:2] / name[2:]
+def _blob_path(root: Path, name: str) -> str:
+    return f"{root}/cas/{name[:2]}/{name[2:]}"

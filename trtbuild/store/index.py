@@ -12,12 +12,11 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from trtbuild.store.action_cache import Trace, decode_trace
-from trtbuild.store.digest import Digest, canonical_json
+from trtbuild.store.digest import canonical_json
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS traces (
@@ -25,7 +24,6 @@ CREATE TABLE IF NOT EXISTS traces (
     base TEXT NOT NULL, outputs TEXT NOT NULL, seconds REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS traces_by_kin ON traces (kin);
-CREATE INDEX IF NOT EXISTS traces_by_stage ON traces (stage);
 """
 
 _INSERT = "INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -40,14 +38,13 @@ class Entry(NamedTuple):
     key: str
     stage: str
     base: str
-    outputs: tuple[Digest, ...]
+    outputs: tuple[tuple[str, int], ...]  # hash and size of each
     seconds: float
     used: float  # Unix time
     size_bytes: int  # of the trace itself
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A file of the cache as a scan saw it."""
 
     key: str
@@ -80,10 +77,9 @@ class Index:
                     damaged.append(found)
                     continue
                 new.append(row)
-            outputs = tuple(map(_digest, row[5].split()))
-            entries.append(
-                Entry(row[0], row[2], row[4], outputs, row[6], found.used, found.size_bytes)
-            )
+            key, _, stage, _, base, text, seconds = row
+            outputs = tuple([(one[:64], int(one[65:])) for one in text.split()])
+            entries.append(Entry(key, stage, base, outputs, seconds, found.used, found.size_bytes))
         self._change(new, list(rows))
         return entries, damaged
 
@@ -144,17 +140,15 @@ def base_of(action: dict[str, Any]) -> str:
 def scan(folder: Path, suffix: str = "") -> Iterator[Found]:
     """The files of a folder that is fanned out by the first two digits of their keys."""
     for fan in _folders(folder):
-        with os.scandir(fan.path) as files:
-            for file in files:
-                name = file.name
-                if name[0] == "." or not name.endswith(suffix):
-                    continue
-                try:
-                    status = file.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # removed by another process since the folder was read
-                key = fan.name + name.removesuffix(suffix)
-                yield Found(key, status.st_mtime, status.st_size, status.st_ino)
+        for name in os.listdir(fan.path):  # noqa: PTH208 - names only
+            if name[0] == "." or not name.endswith(suffix):
+                continue
+            try:
+                status = os.lstat(f"{fan.path}/{name}")
+            except FileNotFoundError:
+                continue  # removed by another process since the folder was read
+            key = fan.name + name.removesuffix(suffix)
+            yield Found(key, status.st_mtime, status.st_size, status.st_ino)
 
 
 def names_in(folder: Path) -> Iterator[str]:
@@ -183,11 +177,6 @@ def _row(key: str, stamp: str, trace: Trace) -> tuple[Any, ...]:
     outputs = " ".join(f"{digest.hash}:{digest.size_bytes}" for _, digest in trace.outputs)
     stage, kin, base = str(trace.action.get("stage")), kin_of(trace.action), base_of(trace.action)
     return (key, stamp, stage, kin, base, outputs, trace.seconds)
-
-
-def _digest(text: str) -> Digest:
-    hash_, _, size = text.partition(":")
-    return Digest(hash_, int(size))
 
 
 def _path(actions: Path, key: str) -> Path:

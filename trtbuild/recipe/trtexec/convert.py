@@ -92,6 +92,11 @@ def size(text: str) -> str:
     return f"{found[1].removesuffix('.0')}{_UNITS[found[2]]}"
 
 
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 def _note(_: Made, __: Given, ___: Row) -> None:
     """Nothing but the note."""
 
@@ -277,7 +282,7 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "capabilities": _setter(_capabilities),
     "milliseconds": _setter(lambda text: f"{float(text):g}ms"),
     "seconds": _setter(lambda text: f"{float(text):g}s"),
-    "percentiles": _setter(lambda text: [float(part) for part in text.split(",")]),
+    "percentiles": _setter(lambda text: [_number(part) for part in text.split(",")]),
     "graph": _graph,
     "budget": _budget,
     "files": _setter(_files),

@@ -250,6 +250,29 @@ OPTIONS: tuple[Row, ...] = (
 
 BY_NAME = {row.name: row for row in OPTIONS}
 
+PREFACE = """\
+# trtexec, option by option
+
+Every option that trtexec has had from TensorRT 7.2 (container 20.11) to 11.1, and that of
+TensorRT-RTX, with the recipe's key that it becomes. `trtbuild import-trtexec -- ARGS` writes the
+recipe of a command line, a script or a log; `trtbuild export-trtexec RECIPE` goes the other way and
+says what trtexec cannot express. This page is made from the table that both work by.
+
+| option | here | what to know |
+|---|---|---|
+"""
+
+
+def markdown() -> str:
+    """The table as a document: the content of docs/trtexec.md."""
+    lines = [
+        f"| `{row.name}` | {', '.join(f'`{key}`' for key in row.key.split())} | "
+        f"{'obsolete: ' if row.obsolete else ''}{row.note} |"
+        for row in sorted(OPTIONS, key=lambda row: row.name.lower())
+    ]
+    return PREFACE + "\n".join(lines) + "\n"
+
+
 RTX_ONLY = frozenset(
     {
         *("--useGpu", "--computeCapabilities", "--runtimeCacheFile", "--specializeStrategyDS"),

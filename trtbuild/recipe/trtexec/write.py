@@ -40,6 +40,7 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
         "inputs": made.inputs,
         "outputs": made.values.get("outputs"),
         "precisions": precisions,
+        "calibration": _calibration(precisions, notes),
         "build": build,
     }
     if made.measured:
@@ -55,6 +56,17 @@ def _precisions(made: Made, known: list[str], notes: list[str]) -> list[str]:
         else:
             notes.append(f"--{name}: this trtbuild does not put {name} into a graph")
     return chosen or ["fp32"]
+
+
+def _calibration(precisions: list[str], notes: list[str]) -> dict[str, Any] | None:
+    """What trtexec does without data of yours: scales that only serve to measure the speed."""
+    if not {"int8", "fp8"}.intersection(precisions):
+        return None
+    notes.append(
+        "calibration on noise is good for measuring the speed, as trtexec's is: give "
+        "calibration: {dataset: ...} before you use the results"
+    )
+    return {"random": {"seed": 0}}
 
 
 def _build(made: Made, notes: list[str]) -> dict[str, Any]:

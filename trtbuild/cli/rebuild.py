@@ -1,0 +1,67 @@
+"""Build again from nothing, and say how far the result is the same."""
+
+from __future__ import annotations
+
+import argparse
+
+from trtbuild.cli.common import (
+    add_json,
+    add_places,
+    add_recipes,
+    listening,
+    open_session,
+    run_session,
+)
+from trtbuild.errors import ExitCode
+from trtbuild.graph.session import Session
+from trtbuild.release.rebuild import rebuild_check
+from trtbuild.report.release import print_rebuilt, rebuilt_document
+from trtbuild.report.terminal import Quiet, print_outcomes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `trtbuild rebuild` takes."""
+    add_recipes(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        required=True,
+        help="compare what comes out and keep nothing of it (`run --rebuild STAGE` keeps it)",
+    )
+    parser.add_argument(
+        "--rounds", type=_rounds, default=1, metavar="N", help="build so many times (default 1)"
+    )
+    add_places(parser)
+    add_json(parser)
+
+
+def main(options: argparse.Namespace) -> ExitCode:
+    """Bring the recipes up to date, build them again, and compare; 4 where something differs."""
+    sessions: list[Session] = []
+    with listening(verbose=False) as terminal, open_session(options, terminal) as session:
+        if not run_session(session):
+            print_outcomes(session.rebuilders)
+            return ExitCode.FAILED
+        try:
+            found = rebuild_check(session, Quiet(), options.rounds, sessions.append)
+        except KeyboardInterrupt:
+            for other in sessions:
+                other.executor.stop()
+            raise
+    if options.json:
+        from trtbuild.report.document import print_json
+
+        print_json(rebuilt_document(found))
+    else:
+        print_rebuilt(found)
+    # Without a lock R0 is not reached, but that is no difference between two builds.
+    levels = [level for item in found for name, level in item.levels.items() if name != "R0"]
+    differs = any(level.reached is False for level in levels)
+    return ExitCode.DIFFERENT if differs else ExitCode.DONE
+
+
+def _rounds(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError("must be from 1 to 1000")
+    return value

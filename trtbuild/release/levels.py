@@ -1,0 +1,82 @@
+"""How far two builds of the same thing agree: the levels R0 to R5, and what differs first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LEVELS = {
+    "R0": "the inputs are locked, and as they were locked",
+    "R1": "the same ONNX bytes",
+    "R2": "the same tactics",
+    "R3": "the same layers",
+    "R4": "the same plan bytes",
+    "R5": "the same outputs on the golden inputs",
+}
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Whether a level is reached; None where it could not be measured or means nothing here."""
+
+    reached: bool | None
+    note: str
+
+
+def level_reached(levels: Mapping[str, Level]) -> str:
+    """The highest level up to which none fails; "none" where R0 does."""
+    best = "none"
+    for name in LEVELS:
+        level = levels[name]
+        if level.reached is False:
+            break
+        if level.reached:
+            best = name
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class ByteDifference:
+    """How two files differ: sizes, how many bytes, and the first and last of them."""
+
+    sizes: tuple[int, int]
+    count: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        if self.sizes[0] != self.sizes[1]:
+            return f"{self.sizes[0]} and {self.sizes[1]} bytes, from byte {self.first} on"
+        share = 100 * self.count / self.sizes[0]
+        return f"{self.count} bytes ({share:.2g} %) within bytes {self.first} to {self.last}"
+
+
+def compare_bytes(one: Path, other: Path) -> ByteDifference | None:
+    """How two files differ, or None. Raises OSError."""
+    count, first, last, offset = 0, -1, -1, 0
+    sizes = one.stat().st_size, other.stat().st_size
+    with one.open("rb") as a, other.open("rb") as b:
+        while True:
+            x, y = a.read(CHUNK), b.read(CHUNK)
+            if not x and not y:
+                break
+            if x != y:
+                places = [i for i, (p, q) in enumerate(zip(x, y, strict=False)) if p != q]
+                count += len(places) + abs(len(x) - len(y))
+                begins = places[0] if places else min(len(x), len(y))
+                first = offset + begins if first < 0 else first
+                last = offset + (max(len(x), len(y)) - 1 if len(x) != len(y) else places[-1])
+            offset += max(len(x), len(y))
+    return ByteDifference(sizes, count, first, last) if count else None
+
+
+def same_in_all(notes: Sequence[str | None], good: str) -> Level:
+    """A level that holds if no round has something to say against it."""
+    wrong = [(number, note) for number, note in enumerate(notes, 1) if note]
+    if not wrong:
+        return Level(True, good)
+    number, note = wrong[0]
+    return Level(False, f"{len(wrong)} of {len(notes)} rounds differ; round {number}: {note}")
