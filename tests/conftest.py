@@ -13,7 +13,7 @@ from tests.project import Project
 def _no_default_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A test that forgets to choose a cache fails, since a file stands where the folder would be."""
+    """A test that forgets to choose a cache fails: a file stands where the folder would be."""
     poison = tmp_path_factory.mktemp("poison") / "choose-a-cache-in-your-test"
     poison.write_text("")
     monkeypatch.setenv("TRTBUILD_CACHE", str(poison))

@@ -162,3 +162,27 @@ def test_a_requirement_that_cannot_be_met_fails_instead_of_being_skipped(copy: P
     assert skipped.task("benchmark:fp32")["reasons"][0]["text"] == "no CUDA device"
     required = copy.trtbuild("run", "tiny.yaml", "--require", "benchmark")
     assert_clear(required, 1, "benchmark:fp32 failed", "no CUDA device")
+
+
+def test_gates_of_a_benchmark_that_was_skipped_are_unclear_and_fail_nothing(copy: Project) -> None:
+    copy.write("tiny.yaml", RECIPE + "benchmark: {gates: {p99: 5ms, regression: 5%}}\n")
+    skipped = copy.run("--junit", "gates.xml")
+    if skipped.verdicts()["benchmark:fp32"] != "SKIPPED":
+        pytest.skip("this machine has a CUDA device")
+    assert skipped.code == 0
+    gates = skipped.json["recipes"][0]["gates"]
+    assert [gate["outcome"] for gate in gates] == ["unclear", "unclear"]
+    assert gates[0]["message"] == "the benchmark was skipped: no CUDA device"
+    assert 'failures="0" skipped="2"' in (copy.folder / "gates.xml").read_text()
+    told = copy.trtbuild("run", "tiny.yaml")
+    assert "1 skipped (no CUDA device)" in told.out
+    assert "gate" not in told.out
+    required = copy.trtbuild("run", "tiny.yaml", "--require", "benchmark", "--junit", "gates.xml")
+    assert_clear(required, 1, "benchmark:fp32 failed", "no CUDA device")
+    assert 'failures="2" skipped="0"' in (copy.folder / "gates.xml").read_text()
+
+
+def test_a_cache_below_a_relative_path_is_as_good(copy: Project) -> None:
+    done = copy.trtbuild("run", "tiny.yaml", "--json", "--cache", "../another/cache")
+    assert done.code == 0, done.out
+    assert done.verdicts()["build:fp32"] == "EXECUTED"

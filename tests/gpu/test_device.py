@@ -149,6 +149,7 @@ def test_another_thread_can_use_the_device(device: Device) -> None:
             event.record(stream)
             event.synchronize()
             found.append(True)
+            del event, stream  # PyCUDA frees them only while their context is current
 
     thread = threading.Thread(target=work)
     thread.start()

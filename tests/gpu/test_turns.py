@@ -66,7 +66,7 @@ def test_a_killed_benchmark_frees_the_gpu(engines: Builder, tmp_path: Path) -> N
         time.sleep(0.05)
     assert try_acquire(device, tmp_path) is None
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    process.communicate(timeout=30)
     lease = try_acquire(device, tmp_path)
     assert lease is not None
     lease.release()

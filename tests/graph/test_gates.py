@@ -104,7 +104,7 @@ def test_a_new_engine_is_run_beside_the_accepted_one(project: Project) -> None:
     accept(project)
     project.replace("tiny.yaml", "optimization_level: 0", "optimization_level: 1")
     executor = Executor(engine=b"new", slower=1.2)
-    done, rebuilder, outcome = measure(project, executor)
+    done, rebuilder, _ = measure(project, executor)
     assert not done
     assert gates(rebuilder)["regression"][0] == "failed"
     request = executor.requests[-1]

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from tests.precision.nets import images, linear, residual, rows, snr_db
 from trtbuild.errors import StageError
@@ -53,8 +52,6 @@ def table() -> dict[str, float]:
 
 
 def run(model: onnx.ModelProto, case: dict[str, np.ndarray]) -> np.ndarray:
-    if "bf16" in set(node_types(model).values()):
-        return np.asarray(ReferenceEvaluator(model).run(None, case)[0])
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     with open_session(copy, optimise=False) as session:

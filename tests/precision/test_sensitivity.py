@@ -12,6 +12,7 @@ from tests.precision.nets import attention, images, linear, overflowing, residua
 from tests.precision.test_qdq import Given, ground, run, table
 from trtbuild.model.inputs import Arrays
 from trtbuild.precision import int4
+from trtbuild.precision.autocast import Low
 from trtbuild.precision.choice import Wish
 from trtbuild.precision.losses import measure_losses, suggest_keeping
 from trtbuild.precision.lowfloat import lower
@@ -50,18 +51,19 @@ def test_a_pass_through_node_adds_no_noise_of_its_own() -> None:
     assert losses["flatten"].own_db == 150
 
 
-def test_losses_of_float16_are_small_and_measured_too() -> None:
+@pytest.mark.parametrize(("low", "least", "most"), [("fp16", 50, 90), ("bf16", 35, 60)])
+def test_losses_of_casts_are_small_and_measured_too(low: Low, least: float, most: float) -> None:
     lowered = lower(
         residual(),
-        "fp16",
+        low,
         keep_io_types=False,
         keep_fp32=(),
         cases=Given(*CASES),
         progress=lambda *_: None,
     )
     losses = measure_losses(residual(), lowered.model, CASES)
-    assert 50 < losses[0].snr_db < 90
-    assert {loss.type for loss in losses} == {"fp16"}
+    assert least < losses[0].snr_db < most
+    assert {loss.type for loss in losses} == {low}
 
 
 def test_switching_all_on_gives_the_quantized_model_and_all_off_the_exact_one() -> None:

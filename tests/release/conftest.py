@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
+from trtbuild.errors import ExitCode
 
 RECIPE = """\
 trtbuild: 1
@@ -71,3 +72,18 @@ def locked_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def locked(locked_once: Project, tmp_path: Path) -> Project:
     """A copy of the locked project with its cache, in another folder."""
     return locked_once.copy_to(tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def made(locked_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bundle as `folder` and as `bundle.tar`, signed, and as `unsigned`."""
+    from tests.release.test_release import release, write_key
+
+    root = tmp_path_factory.mktemp("bundles")
+    key = write_key(root / "key.pem")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for target in ("folder", "bundle.tar"):
+            out = ["-o", str(root / target), "--onnx", "--key", str(key)]
+            assert release(locked_once, monkeypatch, *out) == ExitCode.DONE
+        assert release(locked_once, monkeypatch, "-o", str(root / "unsigned")) == ExitCode.DONE
+    return root

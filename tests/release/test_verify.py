@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from tests.project import Project
-from tests.release.test_release import release, write_key
+from tests.release.test_release import write_key
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode, ReleaseError, UsageError
 from trtbuild.release.signing import read_public_key, sign
@@ -24,19 +23,6 @@ from trtbuild.release.verify import verify_release
 
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER = ed25519.Ed25519PrivateKey.from_private_bytes(b"o" * 32)
-
-
-@pytest.fixture(scope="session")
-def made(locked_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the bundle as `folder` and as `bundle.tar`, signed, and as `unsigned`."""
-    root = tmp_path_factory.mktemp("bundles")
-    key = write_key(root / "key.pem", KEY)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for target in ("folder", "bundle.tar"):
-            out = ["-o", str(root / target), "--onnx", "--key", str(key)]
-            assert release(locked_once, monkeypatch, *out) == ExitCode.DONE
-        assert release(locked_once, monkeypatch, "-o", str(root / "unsigned")) == ExitCode.DONE
-    return root
 
 
 @pytest.fixture

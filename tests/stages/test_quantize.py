@@ -335,3 +335,17 @@ def layer_norm() -> onnx.ModelProto:
         },
         opset=17,
     )
+
+
+def test_a_mask_that_hides_does_not_keep_an_attention_in_float32(stage: Stage) -> None:
+    keep = np.array([[1, 1, 0, 1], [1, 1, 1, 1]], np.float32)
+    case = {
+        "scores": np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32),
+        "keep": keep,
+    }
+    inputs = [declaration("scores", 4), declaration("keep", 4)]
+    for mask in (-10000.0, -3.4e38):
+        model, document = stage.run(attention(mask), inputs, [case])
+        assert document["nodes"] == {"fp16": 4, "fp32": 0}
+        assert document["overflow"] == []
+        assert evaluate(model, case) == pytest.approx(evaluate(attention(mask), case), abs=2e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> ExitCode:
     """Do what was asked for."""
+    gc.disable()  # looking for cycles in 100,000 entries, of which none goes, takes half the time
     values = {name: value.value for name, value in resolve(options).items()}
     return ACTIONS[options.action][1](options, values)
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from trtbuild.cli.common import add_places, add_recipes, listening, open_session, run_session
+from trtbuild.cli.common import (
+    add_places,
+    add_recipes,
+    add_remote,
+    listening,
+    open_session,
+    run_session,
+)
 from trtbuild.errors import ExitCode
 from trtbuild.release.lock import lock_path, make_lock, write_lock
 from trtbuild.release.lock_read import find_lock
@@ -21,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run and write nothing: exit code 4 where a lock is not current, and how it differs",
     )
     add_places(parser)
+    add_remote(parser)
 
 
 def main(options: argparse.Namespace) -> ExitCode:

@@ -6,7 +6,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from trtbuild.cli.common import add_places, add_recipes, listening, open_session, run_session
+from trtbuild.cli.common import (
+    add_places,
+    add_recipes,
+    add_remote,
+    listening,
+    open_session,
+    run_session,
+)
 from trtbuild.errors import ExitCode
 from trtbuild.release.archive import is_tar
 from trtbuild.release.conditions import ALLOWANCES, REQUIREMENTS
@@ -32,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--require",
+        dest="requirements",  # `require` are stages that a session must not skip
         type=_names(REQUIREMENTS),
         default=(),
         metavar="NAMES",
@@ -45,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"accept these, by commas, and write them down: {', '.join(ALLOWANCES)}",
     )
     add_places(parser)
+    add_remote(parser)
 
 
 def main(options: argparse.Namespace) -> ExitCode:
@@ -67,7 +76,7 @@ def main(options: argparse.Namespace) -> ExitCode:
                 target=options.output,
                 with_onnx=options.onnx,
                 allowed=frozenset(options.allow),
-                required=tuple(options.require),
+                required=tuple(options.requirements),
                 key=key,
             ),
         )

@@ -45,10 +45,8 @@ def measure_losses(
 ) -> tuple[Loss, ...]:
     """Every float tensor that both graphs have under the same name, the worst first.
 
-    `reference` is the float32 graph in the form that `prepare` gives it. A graph with bfloat16 in
-    it cannot be measured: onnxruntime's CPU provider has no kernels for that.
-
-    Raises StageError where onnxruntime refuses a graph or the inputs.
+    `reference` is the float32 graph in the form that `prepare` gives it. Raises StageError where
+    onnxruntime refuses a graph or the inputs.
     """
     tensors = _common(reference, lowered)
     sums = {name: _Sums() for name in tensors}
@@ -97,7 +95,7 @@ def _decibels(noise: float) -> float:
 
 
 def _common(reference: onnx.ModelProto, lowered: onnx.ModelProto) -> tuple[str, ...]:
-    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
     types = element_types(lowered)
     made = {name for node in lowered.graph.node for name in node.output}
     return tuple(

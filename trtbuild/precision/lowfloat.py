@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
 
-from trtbuild.precision.autocast import DATA_MAX, OPSETS, KeepRule, Low, cast_down
+from trtbuild.precision.autocast import OPSETS, KeepRule, Low, cast_down
 from trtbuild.precision.cases import Cases
-from trtbuild.precision.constants import LARGEST, Constant, beyond, saturate
+from trtbuild.precision.constants import Constant
+from trtbuild.precision.headroom import Progress, find_headroom
 from trtbuild.precision.limits import KEPT_OPS
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.obtained import node_types
 from trtbuild.precision.prepare import prepare
-from trtbuild.precision.ranges import Range, measure_ranges
-from trtbuild.precision.saturation import harmless
-
-Progress = Callable[[str, float | None], None]
-"""One line of what is being done, and the fraction done where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,61 +54,20 @@ def lower(
 ) -> Lowered:
     """Cast a float32 model down, at the opset or above.
 
-    `model` is changed: nodes get names, constants move.
+    `model` is changed: nodes get names, constants move, masks are saturated.
 
     Raises StageError where a pattern of `keep_fp32` matches nothing, or where the model cannot be
     run or converted; MissingPackage without ModelOpt.
     """
     prepare(model)
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
-    ranges = _ranges(model, cases, progress) if low == "fp16" else {}  # bf16 has float32's range
-    saturated = saturate_masks(model, keep, LARGEST[low], cases, progress)
-    large = too_large(model, ranges, LARGEST[low])
-    overflow = _overflow(ranges, LARGEST[low])
+    headroom = find_headroom(model, low, keep, cases, progress)
     progress(f"casting to {low}", 0.7)
-    rule = KeepRule(model, keep, large, KEPT_OPS[low])
+    rule = KeepRule(model, keep, headroom.large, KEPT_OPS[low])
     lowered = cast_down(
         model, low, keep_io_types=keep_io_types, rule=rule, opset=max(opset, OPSETS[low])
     )
-    return Lowered(lowered, _kept(lowered, rule), saturated, overflow)
-
-
-def _ranges(model: onnx.ModelProto, cases: Cases, progress: Progress) -> dict[str, Range]:
-    total = len(cases)
-
-    def done(count: int) -> None:
-        progress(f"measuring ranges, case {count} of {total}", 0.6 * count / total)
-
-    return measure_ranges(model, cases, done)
-
-
-def too_large(
-    model: onnx.ModelProto, ranges: Mapping[str, Range], largest: float
-) -> dict[str, float]:
-    """The tensors whose nodes must stay in float32: values beyond DATA_MAX, constants beyond the
-    largest of the type (a constant's own magnitude says nothing about rounding errors).
-    """
-    large = {name: r.largest for name, r in ranges.items() if not r.largest <= DATA_MAX}
-    large.update((constant.tensor, constant.largest) for constant in beyond(model, largest))
-    return large
-
-
-def _overflow(ranges: Mapping[str, Range], largest: float) -> tuple[tuple[str, float], ...]:
-    found = [(name, r.largest) for name, r in ranges.items() if not r.largest <= largest]
-    return tuple(sorted(found, key=lambda item: -item[1]))
-
-
-def saturate_masks(
-    model: onnx.ModelProto, keep: frozenset[str], limit: float, cases: Cases, progress: Progress
-) -> tuple[Constant, ...]:
-    """Saturate the constants beyond the limit that only mask, and that no kept node reads."""
-    readers = {name for node in model.graph.node if node.name in keep for name in node.input}
-    candidates = [c for c in beyond(model, limit) if c.tensor not in readers]
-    if candidates:
-        progress("finding which constants beyond the range only mask", 0.65)
-    names = harmless(model, candidates, limit, cases)
-    saturate(model, names, limit)
-    return tuple(constant for constant in candidates if constant.tensor in names)
+    return Lowered(lowered, _kept(lowered, rule), headroom.saturated, headroom.overflow)
 
 
 def _kept(lowered: onnx.ModelProto, rule: KeepRule) -> tuple[Kept, ...]:

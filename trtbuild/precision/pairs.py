@@ -16,13 +16,11 @@ from trtbuild.precision import int4, qdq
 from trtbuild.precision.autocast import KeepRule, Low
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.choice import Wish, choose
-from trtbuild.precision.constants import LARGEST
+from trtbuild.precision.headroom import Progress, find_headroom
 from trtbuild.precision.limits import KEPT_OPS
-from trtbuild.precision.lowfloat import Progress, saturate_masks, too_large
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.opset import raise_opset
 from trtbuild.precision.prepare import prepare
-from trtbuild.precision.ranges import measure_ranges
 from trtbuild.precision.switchboard import round_inputs
 
 
@@ -40,9 +38,8 @@ def cast_pair(
     """For fp16 and bf16: every node that `lower` would cast rounds what it reads."""
     prepare(model)
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
-    ranges = measure_ranges(model, cases) if low == "fp16" else {}
-    saturate_masks(model, keep, LARGEST[low], cases, progress)
-    rule = KeepRule(model, keep, too_large(model, ranges, LARGEST[low]), KEPT_OPS[low])
+    large = find_headroom(model, low, keep, cases, progress).large
+    rule = KeepRule(model, keep, large, KEPT_OPS[low])
     rounded = _copy(model)
     round_inputs(rounded, {n.name for n in model.graph.node if not rule.check(n)}, low)
     return Pair(model, rounded)

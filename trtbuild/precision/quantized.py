@@ -16,7 +16,8 @@ from trtbuild.model.inputs import Arrays
 from trtbuild.precision import int4, qdq
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.choice import LeftOut, Wish, choose
-from trtbuild.precision.lowfloat import Lowered, Progress, lower
+from trtbuild.precision.headroom import Progress
+from trtbuild.precision.lowfloat import Lowered, lower
 from trtbuild.precision.opset import raise_opset
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.qdq import Placed, place, place_blocks, weights_of

@@ -27,11 +27,10 @@ def harmless(
 ) -> frozenset[str]:
     """The candidates whose saturation leaves the model's float32 outputs as they are.
 
-    `limit` is the largest value of the type. An attention mask of -3.4e38 hides as well as one of
-    -65504, while a batch normalisation with
+    An attention mask of -3.4e38 hides as well as one of -65504, while a batch normalisation with
     a variance of 1e8 becomes another one: telling them apart by looking at the graph would be a
-    guess, so the model is run with the constants saturated. Raises StageError where onnxruntime
-    cannot run the model.
+    guess, so the model is run with the constants brought to `limit`. Raises StageError where
+    onnxruntime cannot run the model.
     """
     if not candidates:
         return frozenset()

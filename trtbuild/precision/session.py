@@ -13,6 +13,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from trtbuild.errors import StageError
+from trtbuild.model.bfloat16 import as_float32, holds_bfloat16
 from trtbuild.model.inputs import Array, Arrays
 from trtbuild.model.onnx_file import save_model
 
@@ -39,9 +40,12 @@ def open_session(model: onnx.ModelProto, *, optimise: bool) -> Iterator[Run]:
     those give other numbers than the graph says. Nodes run in the order of the graph, so that a
     node beside its tensor's producer lets the tensor go at once. The model is read from a file,
     since one above 2 GB cannot be given as bytes: give a copy, whose tensors may be moved there.
+    A graph with bfloat16 in it is run by its float32 likeness, and gives float32.
 
     Raises StageError where onnxruntime refuses the model or fails on the inputs.
     """
+    if holds_bfloat16(model):
+        model, optimise = as_float32(model), False
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: every fused node is worth a warning to it
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED

@@ -127,6 +127,8 @@ class _Check:
             if len(sha256) != 64 or not name or name in listed:
                 self._find(f"{SUMS}:{number}", "is no line of digest and name, or not the only one")
             listed[name] = sha256
+        if not listed:
+            self._find(SUMS, "names no files")
         expected = {name: d.hash for name, d in self._digests.items() if name != SUMS}
         self._compare(SUMS, listed, expected)
         canonical = "".join(f"{listed[name]}  {name}\n" for name in sorted(listed)).encode()

@@ -203,7 +203,7 @@ def _present(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
 def _old_blobs(root: Path, names: Iterable[str], spared: float) -> Iterator[Found]:
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            status = os.stat(_blob_path(root, name))  # noqa: PTH116 - many
+            status = os.lstat(_blob_path(root, name))
             if status.st_mtime < spared:
                 yield Found(name, status.st_mtime, status.st_size, status.st_ino)
 
