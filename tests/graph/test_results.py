@@ -42,7 +42,7 @@ def results(store: Store, *policies: str, anywhere: bool = False) -> Results:
     folder = store.root.parent / "project"
     folder.mkdir(exist_ok=True)
     workspace = Workspace(folder / "build", store.memo)
-    return Results(store, workspace, folder, policies or ("exact",), anywhere)
+    return Results(store, workspace, folder, policies or ("exact",), anywhere=anywhere)
 
 
 def recorded(store: Store, made: Action) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trtbuild.errors import UsageError
 from trtbuild.recipe.problems import did_you_mean
@@ -20,8 +19,7 @@ TABLE = b"[tool.trtbuild"
 DAY_SECONDS = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):  # a dataclass takes longer to make, on the path of a no-op
     """One thing that can be set. `read` makes its value of text or of what TOML holds, and
     raises ValueError with what it wants; `folder` is what relative paths start from."""
 
@@ -36,8 +34,7 @@ class Setting:
         return f"TRTBUILD_{self.name.upper()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """What a setting is, and where that comes from."""
 
     value: Any

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trtbuild.errors import StageError
 from trtbuild.graph.action import Action, Reason, ReasonKind, Task, differences
@@ -21,8 +20,7 @@ LINKED = frozenset({"engine.plan"})
 """Files that may be hard links of the cache's: nothing reads them but as whole and closed files."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):  # a dataclass takes longer to make, on the path of a no-op
     """The action of a task, and the entry that is taken for it, if there is one.
 
     `key` is the entry's. `accepted` says how that differs from the action where a policy allows
@@ -35,7 +33,6 @@ class Found:
     accepted: tuple[Reason, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Results:
     """The caches as one recipe uses them.
 
@@ -43,12 +40,22 @@ class Results:
     what is not known on this machine (a GPU, a package) may be anything.
     """
 
-    store: Store
-    workspace: Workspace
-    folder: Path
-    policies: tuple[str, ...] = (EXACT,)
-    anywhere: bool = False
-    link: bool = False
+    def __init__(
+        self,
+        store: Store,
+        workspace: Workspace,
+        folder: Path,
+        policies: tuple[str, ...] = (EXACT,),
+        *,
+        anywhere: bool = False,
+        link: bool = False,
+    ) -> None:
+        self.store = store
+        self.workspace = workspace
+        self.folder = folder
+        self.policies = policies
+        self.anywhere = anywhere
+        self.link = link
 
     def find(self, action: Action) -> Found:
         """The entry of an action; of the sets of discovered files, the first with a known key."""

@@ -48,7 +48,7 @@ def find_headroom(
         progress("finding which constants beyond the range only mask", 0.0)
     names = harmless(model, outside, limit, cases)
     saturate(model, names, limit)
-    ranges = {} if low == "bf16" else _ranges(_unmasked(model, cases), cases, progress)
+    ranges = _ranges(_unmasked(model, cases), cases, progress)
     large = {name: r.largest for name, r in ranges.items() if not r.largest <= DATA_MAX}
     # A constant's own magnitude says nothing about rounding errors: it may be what fits the type.
     large.update((constant.tensor, constant.largest) for constant in beyond(model, limit))

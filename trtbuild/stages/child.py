@@ -98,7 +98,7 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    fix_addresses()
+    fix_addresses(json.loads(Path(sys.argv[1]).read_bytes())["module"])
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ DISCOVERED_SETS = 8
 MARK_SECONDS = 3600
 """A use is marked at most once in so long, so that a no-op hardly ever writes."""
 
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH_DIGITS = frozenset("0123456789abcdef")
 _CHECK = b',"sha256":"'
 _CHECK_BYTES = len(_CHECK) + 64 + len(b'"}')
 
@@ -147,7 +146,7 @@ def _file_name(name: object) -> str:
 
 def _digest(hash_: object, size: object) -> Digest:
     """Raises ValueError for what is no digest: it becomes a path of the storage."""
-    if not isinstance(hash_, str) or not _HASH.fullmatch(hash_):
+    if not isinstance(hash_, str) or len(hash_) != 64 or not _HASH_DIGITS.issuperset(hash_):
         raise ValueError(f"no sha256: {hash_!r}")
     if not isinstance(size, int) or size < 0:
         raise ValueError(f"no size: {size!r}")

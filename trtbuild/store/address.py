@@ -22,10 +22,11 @@ PROTOCOLS = {
 }
 """The kinds of remote, and the package that fsspec needs for each."""
 
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_USER = re.compile(r"(?<=://)[^/@\s]*@")
-_QUERY = re.compile(r"[?#][^\s'\")>\]]*")
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|AUTH", re.IGNORECASE)
+# Texts, not compiled: a no-op without a remote cache needs none of them.
+_SCHEME = r"^([A-Za-z][A-Za-z0-9+.-]*)://"
+_USER = r"(?<=://)[^/@\s]*@"
+_QUERY = r"[?#][^\s'\")>\]]*"
+_SECRET = r"(?i:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|AUTH)"  # noqa: S105 - a pattern
 
 
 def checked_url(text: str) -> str:
@@ -34,7 +35,7 @@ def checked_url(text: str) -> str:
     Chained addresses ("simplecache::...") and other schemes are refused: they reach further than
     a cache should.
     """
-    match = _SCHEME.match(text)
+    match = re.match(_SCHEME, text)
     if match is None and "::" not in text and text:
         return f"file://{os.path.abspath(text)}"  # noqa: PTH100 - text in, text out
     scheme = match[1].lower() if match else ""
@@ -48,7 +49,7 @@ def checked_url(text: str) -> str:
 
 def safe_url(text: str) -> str:
     """An address without user, password, query and fragment."""
-    return _QUERY.sub("", _USER.sub("", text))
+    return re.sub(_QUERY, "", re.sub(_USER, "", text))
 
 
 def scrubbed(text: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -58,6 +59,6 @@ def scrubbed(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """
     line = safe_url(" ".join(text.split()))
     for name, value in environment.items():
-        if len(value) >= 6 and _SECRET.search(name):
+        if len(value) >= 6 and re.search(_SECRET, name):
             line = line.replace(value, "***")
     return line if len(line) <= 160 else f"{line[:157]}..."
