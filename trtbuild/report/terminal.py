@@ -56,12 +56,14 @@ class Terminal:
     _running: dict[str, _Running] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _live: Live | None = None
+    _ran: bool = False
 
     def started(self, recipe: Recipe, task: Task, reasons: tuple[Reason, ...]) -> None:
         """Show a line for the task until it has its verdict."""
         name = f"{recipe.name} {task.id}"
         with self._lock:
             self._running[name] = _Running(name, time.monotonic())
+            self._ran = True
             if sys.stdout.isatty():
                 self._start_live()
             else:
@@ -85,7 +87,8 @@ class Terminal:
         name = f"{recipe.name} {outcome.task.id}"
         with self._lock:
             self._running.pop(name, None)
-            if outcome.verdict is not Verdict.UP_TO_DATE or self.verbose:
+            quiet = outcome.verdict is Verdict.SKIPPED and not self._ran  # the last line says it
+            if self.verbose or not (quiet or outcome.verdict is Verdict.UP_TO_DATE):
                 self._print(name, outcome)
             if not self._running:
                 self.stop()

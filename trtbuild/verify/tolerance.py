@@ -17,9 +17,9 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "tf32": {"cosine": 0.9999, "snr_db": 37.0, "equal": 0.999},
     "fp16": {"cosine": 0.999, "snr_db": 27.0, "equal": 0.99},
     "bf16": {"cosine": 0.995, "snr_db": 20.0, "equal": 0.98},
-    "int8": {"cosine": 0.98, "snr_db": 14.0, "equal": 0.95},
-    "fp8": {"cosine": 0.98, "snr_db": 14.0, "equal": 0.95},
-    "int4": {"cosine": 0.98, "snr_db": 14.0, "equal": 0.95},
+    "int8": {"cosine": 0.98, "snr_db": 13.8, "equal": 0.95},
+    "fp8": {"cosine": 0.98, "snr_db": 13.8, "equal": 0.95},
+    "int4": {"cosine": 0.98, "snr_db": 13.8, "equal": 0.95},
 }
 """Limits for a precision to which the recipe gives none.
 
