@@ -27,10 +27,12 @@ verify:
 """
 
 HOOK = """\
+import onnx_graphsurgeon as gs
 from helper import NOTHING
 
 def same(graph):
     assert NOTHING == 0
+    assert isinstance(graph, gs.Graph)
     return graph
 """
 

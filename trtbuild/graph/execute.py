@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options
+from trtbuild.stages.steady import fixed_addresses, heap_settings
 
 Progress = Callable[[str, float | None], None]
 
@@ -80,7 +81,8 @@ class LocalExecutor:
         self._write_request(request, scratch / "request.json", outputs)
         started = time.monotonic()
         document = scratch / "request.json"
-        events, returncode = self._child(request.environment, document, log, progress)
+        environment = {**heap_settings(request.module), **request.environment}
+        events, returncode = self._child(environment, document, log, progress)
         error = _error(events, returncode, log)
         done = [event for event in events if event["event"] == "done"]
         return Execution(
@@ -116,7 +118,7 @@ class LocalExecutor:
         self, environment: Mapping[str, str], request: Path, log: Path, progress: Progress
     ) -> tuple[list[dict[str, Any]], int]:
         reading, writing = os.pipe()
-        with log.open("wb") as sink:
+        with log.open("wb") as sink, fixed_addresses():
             process = subprocess.Popen(
                 # -P: a folder "onnx" where the user stands must not shadow the library
                 [sys.executable, "-P", "-m", CHILD, str(request), str(writing)],

@@ -39,7 +39,7 @@ def find_headroom(
 
     `keep` are the nodes that stay in float32 anyway. Masks do not count as large: -65504 added to
     a score hides it in float16 as in float32, and an attention that stayed in float32 for its
-    mask could not be fused. bfloat16 has float32's range, so that only constants are looked at.
+    mask could not be fused.
     """
     limit = LARGEST[low]
     readers = {name for node in model.graph.node if node.name in keep for name in node.input}

@@ -7,6 +7,7 @@ from onnx import version_converter
 
 from trtbuild.errors import StageError
 from trtbuild.precision.graph import without_weights
+from trtbuild.precision.names import name_nodes
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -39,4 +40,5 @@ def raise_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     del graph.input[:]
     graph.input.extend(inputs)
     graph.initializer.extend(heavy.values())
+    name_nodes(raised)  # the converter leaves those that it adds without a name
     return raised

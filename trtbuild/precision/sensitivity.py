@@ -36,7 +36,8 @@ class Probe:
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """Nodes to keep in float32; `enough` is whether the outputs are then accepted, `settled`
-    whether the search ended by itself and not by its time.
+    whether the search ended by itself. Where its time was up before anything was accepted, the
+    nodes are those that were last found too few.
     """
 
     nodes: tuple[str, ...]
@@ -89,8 +90,9 @@ def fewest_kept(
 ) -> Keeping:
     """The fewest nodes to keep in float32 so that the outputs are accepted.
 
-    The nodes that cost most are kept, as many as a bisection finds necessary; each of them is
-    then tried without, the one that costs least first. Nodes without a probe cost least.
+    The nodes that cost most are kept: twice as many each time until that is enough, and of the
+    last step as many as a bisection finds necessary. Each of them is then tried without, the one
+    that costs least first. Nodes without a probe cost least.
     """
     expected = [board.run((), case) for case in cases]
 
@@ -102,9 +104,11 @@ def fewest_kept(
     ranked = sorted(board.nodes, key=lambda node: (-cost.get(node, 0.0), node))
     if accepted(set()):
         return Keeping((), enough=True, settled=True)
-    if not accepted(set(ranked)):
-        return Keeping((), enough=False, settled=True)
-    low, high = 0, len(ranked)  # keeping `low` is too few, keeping `high` is enough
+    low, high = 0, 1  # keeping `low` is too few, keeping `high` is enough in the end
+    while not accepted(set(ranked[:high])):
+        low, high = high, min(2 * high, len(ranked))
+        if low == high or clock.over:
+            return Keeping(tuple(ranked[:low]), enough=False, settled=low == high)
     while high - low > 1 and not clock.over:
         middle = (low + high) // 2
         low, high = (low, middle) if accepted(set(ranked[:middle])) else (middle, high)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trtbuild.errors import ReleaseError
+from trtbuild.graph.accepted import accepted_file
 from trtbuild.graph.action import ArtifactRef, Task, Verdict
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.release.archive import Entry
@@ -68,9 +69,14 @@ def gather(rebuilder: Rebuilder, lock: Lock, *, with_onnx: bool) -> Gathered:
     """
     found = Gathered(rebuilder, lock)
     recipe = rebuilder.recipe
-    for role, path in (("recipe", recipe.path), ("lock", lock_path(recipe))):
-        name = f"{recipe.name}/recipe{'.lock' if role == 'lock' else '.yaml'}"
-        found.shared[role] = [found.add(name, role, path, digest_of_file(path))["path"]]
+    for role, name, path in (
+        ("recipe", "recipe.yaml", recipe.path),
+        ("lock", "recipe.lock", lock_path(recipe)),
+        ("accepted", "accepted.json", accepted_file(recipe)),
+    ):
+        if role != "accepted" or path.exists():
+            entry = found.add(f"{recipe.name}/{name}", role, path, digest_of_file(path))
+            found.shared[role] = [entry["path"]]
     for task in rebuilder.tasks.values():
         if task.variant is None:
             for role, files in _artifacts(found, task):

@@ -6,6 +6,7 @@ Forms: github.com/in-toto/attestation (spec/v1/statement.md), slsa.dev/spec/v1.0
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -70,17 +71,22 @@ def tools_of(found: Sequence[Gathered]) -> tuple[Tool, ...]:
     for recipe in found:
         for task in recipe.lock.tasks.values():
             facts |= {
-                (name, str(version))
+                (_normal(name), str(version))
                 for name, version in task.action["toolchain"].items()
                 if name != "gpu" and not name.startswith("gpu.")
             }
             facts |= {
-                (name.removeprefix("package:"), str(version))
+                (_normal(name.removeprefix("package:")), str(version))
                 for name, version in task.action["discovered"].items()
                 if name.startswith("package:")
             }
     tools = [tool(name, version) for name, version in sorted(facts)]
     return tuple(sorted((*tools, *own_tools()), key=lambda item: (item.name, item.version)))
+
+
+def _normal(name: str) -> str:
+    """A distribution's name in its one form (packaging.python.org, Names and normalization)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _actions(found: Gathered) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from typing import Any, TextIO
 
 from trtbuild.errors import TrtbuildError
 from trtbuild.stages.base import StageContext
-from trtbuild.stages.steady import fix_addresses
 from trtbuild.stages.watch import Watch
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -98,7 +97,6 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    fix_addresses(json.loads(Path(sys.argv[1]).read_bytes())["module"])
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()

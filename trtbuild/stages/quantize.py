@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.dataset import demand_of, open_dataset
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import parse_inputs
 from trtbuild.model.onnx_file import (
@@ -17,9 +16,7 @@ from trtbuild.model.onnx_file import (
     output_types,
     save_model,
 )
-from trtbuild.precision import int4
 from trtbuild.precision.cases import Cases, open_cases
-from trtbuild.precision.choice import Wish
 from trtbuild.precision.constants import LARGEST
 from trtbuild.precision.describe import describe
 from trtbuild.precision.lowfloat import Lowered, lower
@@ -30,14 +27,19 @@ from trtbuild.precision.quantized import (
     quantize_weights,
 )
 from trtbuild.precision.table import read_table
+from trtbuild.stages.wishes import (
+    base_of,
+    calibration_batches,
+    eight_bit_wish,
+    int4_wish,
+    names_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import onnx
 
-    from trtbuild.model.inputs import Arrays
     from trtbuild.recipe.model import Input
     from trtbuild.reporter import Reporter
     from trtbuild.stages.base import StageContext
@@ -52,7 +54,7 @@ def run(context: StageContext) -> None:
     inputs = parse_inputs(options["inputs"])
     declared = _declared_types(model, inputs, options)
     reference = context.inputs.get("reference")
-    if reference is None and _base(options) != "fp32":
+    if reference is None and base_of(options) != "fp32":
         context.reporter.warn(
             "ranges are measured on seeded values in the declared ranges, since the recipe has no "
             "dataset: give `verify: {dataset: ...}` to measure them on real data"
@@ -63,9 +65,9 @@ def run(context: StageContext) -> None:
     target = result.model
     lowered = result if isinstance(result, Lowered) else result.lowered
     if lowered is not None:
-        _warn(lowered, _base(options), context.reporter)
+        _warn(lowered, base_of(options), context.reporter)
     _require_types(target, declared)
-    document = describe(result, options["precision"], _base(options), _tool(lowered))
+    document = describe(result, options["precision"], base_of(options), _tool(lowered))
     _write(target, context.outputs / "model.onnx")
     (context.outputs / "quantize.json").write_text(json.dumps(document, indent=1) + "\n")
 
@@ -73,9 +75,9 @@ def run(context: StageContext) -> None:
 def _convert(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Lowered | Quantized:
     options: Any = context.options
     ground = Ground(
-        base=_base(options),
+        base=base_of(options),
         keep_io_types=bool(options.get("keep_io_types", True)),
-        keep_fp32=_names(options, "keep_fp32"),
+        keep_fp32=names_of(options, "keep_fp32"),
         cases=cases,
         progress=context.reporter.progress,
     )
@@ -90,59 +92,19 @@ def _convert(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Low
                 progress=ground.progress,
             )
         case "int8" | "fp8" as kind:
-            wish = Wish(
-                kind,
-                op_types=_names(options, "op_types"),
-                exclude=_names(options, "exclude"),
-                attention=bool(options.get("attention", False)),
-                per_channel=bool(options.get("per_channel", True)),
-            )
+            wish = eight_bit_wish(options, kind)
             table = read_table(context.inputs["calibration"])
             return quantize_activations(model, wish, table.amax, ground)
         case "int4":
-            return _quantize_weights(model, context, ground)
+            wish4 = int4_wish(options)
+            what = f"measuring activations for {wish4.method}"
+            return quantize_weights(model, wish4, calibration_batches(context, what), ground)
         case other:
             raise StageError(
                 f"'{other}' is no precision that changes the graph",
                 where="precision",
                 hint="the precisions are fp16, bf16, int8, fp8 and int4",
             )
-
-
-def _quantize_weights(model: onnx.ModelProto, context: StageContext, ground: Ground) -> Quantized:
-    options: Any = context.options
-    wish = int4.Wish(
-        method=options.get("method") or int4.METHOD,
-        block=options.get("block_size") or int4.BLOCK,
-        exclude=_names(options, "exclude"),
-    )
-
-    def batches() -> Iterator[Arrays]:
-        calibration = options["calibration"]
-        demand = demand_of(
-            calibration["dataset"],
-            parse_inputs(options["inputs"]),
-            context.folder,
-            context.inputs.get("dataset"),
-            samples=calibration.get("samples"),
-            batch=calibration.get("batch"),
-            warn=context.reporter.warn,
-        )
-        for count, batch in enumerate(open_dataset(demand), start=1):
-            ground.progress(f"measuring activations for {wish.method}, batch {count}", None)
-            yield batch.inputs
-
-    return quantize_weights(model, wish, batches, ground)
-
-
-def _base(options: Any) -> Any:
-    """What the graph computes in where it is not quantized: "fp32", "fp16" or "bf16"."""
-    precision = options["precision"]
-    return precision if precision in _TYPES else options.get("base") or "fp32"
-
-
-def _names(options: Any, key: str) -> tuple[str, ...]:
-    return tuple(options.get(key) or ())
 
 
 def _declared_types(
@@ -153,7 +115,7 @@ def _declared_types(
     """
     types = {item.name: item.dtype for item in output_types(model)}
     types.update((item.name, item.dtype) for item in inputs)
-    low = _TYPES.get(_base(options))
+    low = _TYPES.get(base_of(options))
     if options.get("keep_io_types", True) or low is None:
         return types
     return {name: low if dtype == "float32" else dtype for name, dtype in types.items()}

@@ -6,9 +6,10 @@ same bytes. `trtbuild.trt.apart` does the rest of what brings them together.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
-import sys
+from collections.abc import Iterator
 
 ADDR_NO_RANDOMIZE = 0x0040000  # linux/personality.h
 ASK_PERSONALITY = 0xFFFFFFFF  # personality(2): changes nothing, and says what is set
@@ -22,22 +23,29 @@ caches it goes back to where it came from (the GNU C library's manual, Memory Al
 """
 
 
-def fix_addresses(module: str) -> None:
-    """Begin this process again without address space randomisation, where the system allows.
+@contextlib.contextmanager
+def fixed_addresses() -> Iterator[None]:
+    """What this thread starts within the block gets no address space randomisation.
 
-    `module` is the stage that is to run. Where the system does not (Docker's default seccomp
-    profile refuses it) a stage works as well, but may give other bytes next time.
+    A persona belongs to a thread, and is inherited. Where the system refuses one (Docker's default
+    seccomp profile does) a stage works as well, but may give other bytes next time.
     """
     libc = ctypes.CDLL(None)
     persona = libc.personality(ASK_PERSONALITY)
-    if persona == -1 or persona & ADDR_NO_RANDOMIZE:
-        return
-    if libc.personality(persona | ADDR_NO_RANDOMIZE) == -1:
-        return
-    if module in BUILDERS:
-        given = os.environ.get("GLIBC_TUNABLES")
-        os.environ["GLIBC_TUNABLES"] = ":".join(filter(None, (given, NO_THREAD_CACHES)))
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
+    changed = persona != -1 and libc.personality(persona | ADDR_NO_RANDOMIZE) != -1
+    try:
+        yield
+    finally:
+        if changed:
+            libc.personality(persona)
+
+
+def heap_settings(module: str) -> dict[str, str]:
+    """What the environment of a stage's process says of its heap."""
+    if module not in BUILDERS:
+        return {}
+    given = os.environ.get("GLIBC_TUNABLES")
+    return {"GLIBC_TUNABLES": ":".join(filter(None, (given, NO_THREAD_CACHES)))}
 
 
 def are_addresses_fixed() -> bool:

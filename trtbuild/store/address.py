@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from trtbuild.errors import UsageError
+from trtbuild.errors import MissingPackage, UsageError
 
 PROTOCOLS = {
     "file": "",
@@ -62,3 +63,25 @@ def scrubbed(text: str, environment: Mapping[str, str] = os.environ) -> str:
         if len(value) >= 6 and re.search(_SECRET, name):
             line = line.replace(value, "***")
     return line if len(line) <= 160 else f"{line[:157]}..."
+
+
+def connect(url: str, timeout: float) -> tuple[Any, str]:
+    """fsspec's file system for an address, and the path in it. Raises MissingPackage."""
+    scheme = url.partition("://")[0]
+    options: dict[str, Any] = {"skip_instance_cache": True}
+    if scheme == "s3":
+        patience = {"connect_timeout": timeout, "read_timeout": timeout}
+        options |= {"use_listings_cache": False, "config_kwargs": patience}
+    try:
+        from fsspec.core import url_to_fs
+
+        filesystem, path = url_to_fs(url, **options)
+    except ImportError as error:
+        package = PROTOCOLS[scheme] or "fsspec"
+        raise MissingPackage(
+            f"a remote cache at {scheme}:// needs fsspec and {package}".replace(
+                "fsspec and fsspec", "fsspec"
+            ),
+            hint=f"pip install 'trtbuild[remote]'{f' {package}' if PROTOCOLS[scheme] else ''}",
+        ) from error
+    return filesystem, path.rstrip("/")

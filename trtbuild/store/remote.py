@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from trtbuild.errors import MissingPackage
 from trtbuild.store.action_cache import Trace, decode_discovered, decode_trace
-from trtbuild.store.address import PROTOCOLS, safe_url, scrubbed
+from trtbuild.store.address import connect, safe_url, scrubbed
 from trtbuild.store.attempt import Attempt, Failure
 from trtbuild.store.digest import Digest, canonical_json
 from trtbuild.store.index import kin_of
@@ -211,7 +211,7 @@ class Remote:
     def _fs(self) -> Any:
         with self._lock:
             if self._filesystem is None:
-                self._filesystem, self._root = _connect(self.url, self._timeout)
+                self._filesystem, self._root = connect(self.url, self._timeout)
             return self._filesystem
 
     def _path(self, place: str) -> str:
@@ -242,28 +242,6 @@ class Remote:
             filesystem.mv(temporary, path)
         else:
             filesystem.put_file(str(file), path)
-
-
-def _connect(url: str, timeout: float) -> tuple[Any, str]:
-    """fsspec's file system for an address, and the path in it. Raises MissingPackage."""
-    scheme = url.partition("://")[0]
-    options: dict[str, Any] = {"skip_instance_cache": True}
-    if scheme == "s3":
-        patience = {"connect_timeout": timeout, "read_timeout": timeout}
-        options |= {"use_listings_cache": False, "config_kwargs": patience}
-    try:
-        from fsspec.core import url_to_fs
-
-        filesystem, path = url_to_fs(url, **options)
-    except ImportError as error:
-        package = PROTOCOLS[scheme] or "fsspec"
-        raise MissingPackage(
-            f"a remote cache at {scheme}:// needs fsspec and {package}".replace(
-                "fsspec and fsspec", "fsspec"
-            ),
-            hint=f"pip install 'trtbuild[remote]'{f' {package}' if PROTOCOLS[scheme] else ''}",
-        ) from error
-    return filesystem, path.rstrip("/")
 
 
 def _is_of(trace: Trace, key: str) -> bool:

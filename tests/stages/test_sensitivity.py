@@ -1,0 +1,132 @@
+"""The sensitivity stage, run as the child process runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+
+from tests.precision.nets import Recorder, images, linear, overflowing, residual, rows
+from trtbuild.errors import StageError
+from trtbuild.model.cases import Case, CaseWriter
+from trtbuild.model.inputs import Arrays
+from trtbuild.precision.table import Table, write_table
+from trtbuild.stages import sensitivity
+from trtbuild.stages.base import StageContext
+
+POOR = {"x": 4.0, "r1": 200.0, "f": 1.0}  # r1's range is far too large
+
+
+class Stage:
+    """The stage with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.outputs = folder, folder / "outputs"
+        self.outputs.mkdir()
+        self.reporter = Recorder()
+
+    def run(
+        self,
+        model: onnx.ModelProto,
+        case: Arrays,
+        known: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """sensitivity.json."""
+        onnx.save(model, self.folder / "model.onnx")
+        with CaseWriter(self.folder / "reference.json") as writer:
+            writer.add("data", Case(case, {}))
+            writer.finish("onnx", {"kind": "npz", "note": "test"})
+        write_table(Table("minmax", 1, "test", POOR), self.folder / "calibration.json")
+        np.savez(self.folder / "data.npz", **case)
+        roles = {
+            "model": self.folder / "model.onnx",
+            "reference": self.folder / "reference.json",
+            "calibration": self.folder / "calibration.json",
+            "dataset": self.folder / "data.npz",
+        }
+        if known is not None:
+            roles["known"] = self.folder / "known.json"
+            roles["known"].write_text(json.dumps(known))
+        shape = list(case["x"].shape)
+        item = {"name": "x", "dtype": "float32", "min": shape, "opt": shape, "max": shape}
+        sensitivity.run(
+            StageContext(
+                {"precision": "int8", "inputs": [item], **options},
+                roles,
+                self.outputs,
+                self.folder,
+                self.reporter,
+            )
+        )
+        document: dict[str, Any] = json.loads((self.outputs / "sensitivity.json").read_text())
+        return document
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_nodes_are_ranked_and_the_lines_to_paste_reach_the_tolerance(stage: Stage) -> None:
+    document = stage.run(residual(), images(), tolerance={"snr_db": 30.0})
+    assert document["complete"]
+    assert {probe["node"] for probe in document["probes"][:2]} == {"conv2", "sum"}
+    assert set(document["keeping"]["nodes"]) == {"conv2", "sum"}
+    assert document["keeping"]["enough"]
+    pasted = yaml.safe_load(document["yaml"])
+    assert set(pasted["int8"]["keep_fp32"]) == {"conv2", "sum"}
+    again = stage.run(
+        residual(), images(), tolerance={"snr_db": 30.0}, keep_fp32=pasted["int8"]["keep_fp32"]
+    )
+    assert again["keeping"]["nodes"] == []
+    assert again["yaml"] == ""
+
+
+def test_what_was_measured_before_is_not_measured_again(stage: Stage) -> None:
+    first = stage.run(residual(), images())
+    second = stage.run(residual(), images(), first, seconds=1e-9)
+    assert second["probes"] == first["probes"]
+    assert second["complete"]
+
+
+def test_probes_of_other_data_are_not_taken(stage: Stage) -> None:
+    first = stage.run(residual(), images())
+    other = stage.run(residual(), images(seed=3), first, seconds=1e-9)
+    assert other["probes"] == []
+    assert not other["complete"]
+
+
+def test_a_damaged_earlier_result_is_measured_again(stage: Stage) -> None:
+    assert stage.run(residual(), images(), {"format": 1})["complete"]
+
+
+def test_an_overflow_of_float16_is_not_among_what_would_be_cast(stage: Stage) -> None:
+    case = {"x": np.ones((2, 8), np.float32)}
+    document = stage.run(overflowing(), case, precision="fp16")
+    assert {probe["node"] for probe in document["probes"]} == {"matmul", "relu", "add"}
+    assert all(probe["snr_db"] > 50 for probe in document["probes"])
+
+
+def test_int4_layers_are_measured_on_the_calibration_data(stage: Stage) -> None:
+    document = stage.run(
+        linear(),
+        rows(),
+        precision="int4",
+        block_size=32,
+        calibration={"dataset": {"kind": "npz"}, "samples": None, "batch": 32},
+    )
+    assert {probe["node"] for probe in document["probes"]} == {"query", "key", "out"}
+    assert any(
+        line.startswith("measuring activations for awq_clip") for line in stage.reporter.lines
+    )
+
+
+def test_float32_has_nothing_to_measure(stage: Stage) -> None:
+    with pytest.raises(StageError, match="'fp32' has no nodes in low precision"):
+        stage.run(residual(), images(), precision="fp32")
