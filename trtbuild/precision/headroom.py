@@ -39,7 +39,8 @@ def find_headroom(
 
     `keep` are the nodes that stay in float32 anyway. Masks do not count as large: -65504 added to
     a score hides it in float16 as in float32, and an attention that stayed in float32 for its
-    mask could not be fused.
+    mask could not be fused. bfloat16 rounds large values no worse than small ones and has
+    float32's range, so that only constants are looked at.
     """
     limit = LARGEST[low]
     readers = {name for node in model.graph.node if node.name in keep for name in node.input}
@@ -48,7 +49,7 @@ def find_headroom(
         progress("finding which constants beyond the range only mask", 0.0)
     names = harmless(model, outside, limit, cases)
     saturate(model, names, limit)
-    ranges = _ranges(_unmasked(model, cases), cases, progress)
+    ranges = {} if low == "bf16" else _ranges(_unmasked(model, cases), cases, progress)
     large = {name: r.largest for name, r in ranges.items() if not r.largest <= DATA_MAX}
     # A constant's own magnitude says nothing about rounding errors: it may be what fits the type.
     large.update((constant.tensor, constant.largest) for constant in beyond(model, limit))
