@@ -116,7 +116,6 @@ class ReasonKind(enum.StrEnum):
     UPSTREAM_FAILED = "upstream_failed"
     NO_DEVICE = "no_device"
     ACCEPTED = "accepted"  # an entry was taken that differs in what the recipe's policy allows
-    CHANGED_WHILE_RUNNING = "changed_while_running"
     ERROR = "error"
 
 

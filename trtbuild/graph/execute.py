@@ -78,9 +78,9 @@ class LocalExecutor:
         """Run the stage; whatever it does, even a crash, comes back as an Execution."""
         outputs, log = scratch / "outputs", scratch / "log"
         outputs.mkdir()
-        self._write_request(request, scratch / "request.json", outputs)
-        started = time.monotonic()
         document = scratch / "request.json"
+        self._write_request(request, document, outputs)
+        started = time.monotonic()
         environment = {**heap_settings(request.module), **request.environment}
         events, returncode = self._child(environment, document, log, progress)
         error = _error(events, returncode, log)

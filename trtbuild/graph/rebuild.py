@@ -31,7 +31,6 @@ from trtbuild.graph.bind import (
     input_paths,
     options_of,
     uses_gpu,
-    with_discovered,
 )
 from trtbuild.graph.execute import Executor, Progress, Request
 from trtbuild.graph.results import Results, project_of
@@ -217,7 +216,7 @@ class Rebuilder:
                     "an input was changed while the stage ran; its result was thrown away",
                     hint="run it again",
                 )
-            action = self._bind_discovered(task, execution.discovered)
+            action = self.cached.as_read(before, execution.discovered)
             trace = self.cached.record(task, action, execution)
         if self.guard is not None:
             self.guard.check(task, action, trace.outputs)
@@ -292,10 +291,6 @@ class Rebuilder:
     def _bind(self, task: Task) -> Action:
         folder, memo, partial = self.recipe.folder, self.store.memo, self.only_cached
         return bind(task, self.results, folder, self.device, memo, partial=partial)
-
-    def _bind_discovered(self, task: Task, names: tuple[str, ...]) -> Action:
-        action = self._bind(task)
-        return with_discovered(action, names, self.recipe.folder, self.store.memo)
 
     @contextlib.contextmanager
     def _lease(self, task: Task, progress: Progress) -> Iterator[Mapping[str, str]]:

@@ -60,7 +60,7 @@ class Results:
     def find(self, action: Action) -> Found:
         """The entry of an action; of the sets of discovered files, the first with a known key."""
         base = action.key()
-        candidates = [self._with(action, names) for names in self.store.actions.discovered(base)]
+        candidates = [self.as_read(action, names) for names in self.store.actions.discovered(base)]
         candidates.append(action)
         for candidate in candidates:
             if (trace := self.store.actions.lookup(key := candidate.key())) is not None:
@@ -104,15 +104,19 @@ class Results:
             self.store.record(action.key(), trace)
         return trace
 
+    def as_read(self, action: Action, names: tuple[str, ...]) -> Action:
+        """The action with the present states of what a run was seen to read."""
+        return with_discovered(action, names, self.folder, self.store.memo) if names else action
+
     def as_recorded(self, action: Action, record: Record) -> Action:
         """The action with what the recorded run was seen to read, where nothing newer is known."""
         names = tuple(record.action.get("discovered", {}))
-        return action if action.discovered else self._with(action, names)
+        return action if action.discovered else self.as_read(action, names)
 
     def as_it_was_read(self, action: Action, entry: dict[str, Any]) -> dict[str, Any]:
         """The action's document with the present states of what an entry's run was seen to read."""
         names = tuple(entry.get("discovered", {}))
-        return (self._with(action, names) if self._are_ours(names) else action).document()
+        return (self.as_read(action, names) if self._are_ours(names) else action).document()
 
     def why_unknown(self, action: Action, record: Record | None) -> tuple[Reason, ...]:
         """Why there is no entry, as far as this folder's record says."""
@@ -140,7 +144,7 @@ class Results:
         remote = self.store.remote
         if remote is not None:
             sets = [names for names in remote.discovered(base) if self._are_ours(names)]
-            candidates[:-1] += [self._with(action, names) for names in sets]
+            candidates[:-1] += [self.as_read(action, names) for names in sets]
             for candidate in candidates:
                 if (trace := remote.trace(key := candidate.key())) is not None:
                     return Found(candidate, key, trace)
@@ -157,7 +161,7 @@ class Results:
         if not self._are_ours(names):
             return None
         found = []
-        ours = self._with(action, names).document()
+        ours = self.as_read(action, names).document()
         for field in ("toolchain", "discovered"):
             here, there = ours[field], entry[field]
             for name in sorted(here.keys() | there.keys()):
@@ -184,9 +188,6 @@ class Results:
         if "same-trt-minor" in self.policies and name in ("tensorrt", "tensorrt-rtx"):
             return "same-trt-minor" if mine.split(".")[:2] == other.split(".")[:2] else None
         return None
-
-    def _with(self, action: Action, names: tuple[str, ...]) -> Action:
-        return with_discovered(action, names, self.folder, self.store.memo) if names else action
 
     def _are_ours(self, names: tuple[str, ...]) -> bool:
         """Whether names from elsewhere lead to nothing but the user's own project."""

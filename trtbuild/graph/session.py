@@ -52,21 +52,22 @@ class Session:
     ) -> None:
         self.settings = settings
         self.executor = executor or LocalExecutor()
+        devices = [device_of(recipe) for recipe in recipes]
         self.rebuilders = tuple(
             Rebuilder(
                 recipe=recipe,
-                tasks=_planned(recipe, store),
+                tasks=_planned(recipe, device, store),
                 store=store,
                 workspace=Workspace(output_folder(recipe, settings.out), store.memo),
                 executor=self.executor,
                 listener=listener,
-                device=device_of(recipe),
+                device=device,
                 forced=settings.forced,
                 required=settings.required,
                 only_cached=settings.only_cached,
                 link=settings.link,
             )
-            for recipe in recipes
+            for recipe, device in zip(recipes, devices, strict=True)
         )
         self.selected = tuple(_select(r, settings) for r in self.rebuilders)
 
@@ -141,9 +142,8 @@ class Session:
             raise missing_error(stages, tuple(lacking))
 
 
-def _planned(recipe: Recipe, store: Store) -> dict[str, Task]:
+def _planned(recipe: Recipe, device: Device | None, store: Store) -> dict[str, Task]:
     """The plan, and in it the accepted engine that a gate compares with."""
-    device = device_of(recipe)
     return {task.id: with_accepted(recipe, task, device, store) for task in plan(recipe)}
 
 

@@ -18,8 +18,6 @@ from trtbuild.precision.histogram import Histogram
 from trtbuild.precision.ranges import measure_ranges
 from trtbuild.precision.watch import watch_tensors
 
-METHODS = ("minmax", "entropy", "percentile")
-
 PERCENTILE = 99.99
 """Of the values that are kept, where the recipe does not say: what pytorch-quantization uses."""
 

@@ -26,9 +26,7 @@ OPSET = 21
 
 METHOD: blocks.Method = "awq_clip"
 BLOCK = 128
-
-BLOCKS = (16, 32, 64, 128)
-"""The block sizes that TensorRT-RTX 1.7.1.116 builds."""
+"""Weights that share a scale; TensorRT-RTX 1.7.1.116 builds 16, 32, 64 and 128."""
 
 
 @dataclass(frozen=True, slots=True)

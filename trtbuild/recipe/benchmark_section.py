@@ -8,7 +8,7 @@ from typing import Any
 from trtbuild.recipe.benchmark_shapes import points_of
 from trtbuild.recipe.model import Benchmark, Input, JSONValue, Options
 from trtbuild.recipe.raw import RawBaseline, RawBenchmark
-from trtbuild.recipe.units import bytes_of, milliseconds_of
+from trtbuild.recipe.units import bytes_of, milliseconds_of, whole
 
 DURATIONS = {  # key -> option in ms, default
     "warmup": ("warmup_ms", "200ms"),
@@ -49,7 +49,7 @@ def benchmark_section(benchmark: RawBenchmark, inputs: Sequence[Input]) -> Bench
     """The values of a checked `benchmark` section of a recipe with these inputs."""
     given: dict[str, Any] = dict(benchmark)
     values = given.get("inputs", {})
-    plain = {option: _whole(given.get(key, default)) for key, (option, default) in PLAIN.items()}
+    plain = {option: whole(given.get(key, default)) for key, (option, default) in PLAIN.items()}
     durations: Options = {
         option: milliseconds(given.get(key, default))
         for key, (option, default) in DURATIONS.items()
@@ -114,9 +114,4 @@ def baseline_kind(spec: str | RawBaseline) -> str:
 def _baseline(spec: str | RawBaseline) -> Options:
     kind = baseline_kind(spec)
     given: Any = {} if isinstance(spec, str) else spec
-    return {"kind": kind, **BASELINES[kind], **{key: _whole(given[key]) for key in given}}
-
-
-def _whole(value: Any) -> Any:
-    """17.0 as 17, which JSON Schema calls an integer too."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return {"kind": kind, **BASELINES[kind], **{key: whole(given[key]) for key in given}}

@@ -13,7 +13,6 @@ from trtbuild.recipe.model import (
     Deploy,
     ExportedProgramSource,
     Input,
-    JSONValue,
     OnnxSource,
     Options,
     Package,
@@ -40,7 +39,7 @@ from trtbuild.recipe.raw import (
     RawTriton,
     RawVerify,
 )
-from trtbuild.recipe.units import milliseconds_of
+from trtbuild.recipe.units import milliseconds_of, whole
 
 OPSET = 20
 PRECISIONS = ["fp32"]
@@ -111,21 +110,10 @@ def input_of(name: str, item: RawInput) -> Input:
 def _step(step: RawStep) -> SurgeryStep:
     if "hook" in step:
         return SurgeryStep("hook", {"hook": step["hook"], "options": step.get("options", {})})
-    options: Options = {name: _whole(value) for name, value in step.items() if name != "op"}  # type: ignore[arg-type] # a TypedDict's values are `object` to mypy
+    options: Options = {name: whole(value) for name, value in step.items() if name != "op"}
     if step["op"] == "remove_nodes":
         options = {"nodes": [], "op_types": [], **options}
     return SurgeryStep(step["op"], options)
-
-
-def _whole(value: JSONValue) -> JSONValue:
-    """The value with 17.0 as 17, which JSON Schema calls an integer too."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _whole(item) for name, item in value.items()}
-    return value
 
 
 def _precision(name: str, precisions: Any) -> Options:
@@ -139,8 +127,8 @@ def _calibration(raw: RawCalibration) -> Calibration:
 def _verify(verify: RawVerify, precisions: list[str]) -> Verify:
     tolerance = verify.get("tolerance", {})
     options: Options = {
-        "samples": _whole(verify.get("samples")),
-        "batch": _whole(verify.get("batch")),
+        "samples": whole(verify.get("samples")),
+        "batch": whole(verify.get("batch")),
         "metrics": {name: _metric(metric) for name, metric in verify.get("metrics", {}).items()},
     }
     limits: dict[str, Options] = {

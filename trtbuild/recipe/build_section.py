@@ -10,7 +10,7 @@ from trtbuild.recipe.build_options import Option
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.model import Build, Options
 from trtbuild.recipe.raw import RawBuild
-from trtbuild.recipe.units import bytes_of
+from trtbuild.recipe.units import bytes_of, whole
 
 BACKEND = "tensorrt_rtx"
 
@@ -71,18 +71,7 @@ def _exact(row: Option, value: Any) -> Any:
         return [PurePath(path).name for path in value]
     if row.key in _UNORDERED:
         return sorted(value)
-    return _whole(value)
-
-
-def _whole(value: Any) -> Any:
-    """Numbers that JSON Schema takes for integers as integers, at any depth."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _whole(item) for name, item in value.items()}
-    return value
+    return whole(value)
 
 
 def _put(options: Options, path: tuple[str, ...], value: Any) -> None:

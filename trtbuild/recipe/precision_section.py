@@ -6,6 +6,7 @@ from typing import Any
 
 from trtbuild.recipe.model import Calibration, Dataset, Options
 from trtbuild.recipe.raw import RawCalibration, RawPrecision
+from trtbuild.recipe.units import whole
 
 UNCHANGED = frozenset({"fp32", "tf32"})
 """Precisions that the graph has anyway; TF32 is what a GPU may compute fp32 products in."""
@@ -37,7 +38,7 @@ DEFAULTS: dict[str, Options] = {
 
 def precision_section(name: str, given: RawPrecision | None) -> Options:
     """The options of one precision, defaults filled in."""
-    return {**DEFAULTS[name], **(given or {})}  # type: ignore[dict-item] # a TypedDict's values are `object` to mypy
+    return {**DEFAULTS[name], **whole(given or {})}
 
 
 def needs_data(name: str, options: Any) -> bool:
@@ -51,11 +52,10 @@ def calibration_section(raw: RawCalibration, dataset: Dataset | None) -> Calibra
     """The calibration that a recipe asks for; `dataset` is its dataset, already made."""
     if "random" in raw:
         dataset = Dataset("random", {"seed": int(raw["random"].get("seed", 0))}, ())
-    samples, batch = raw.get("samples"), raw.get("batch")
     options: Options = {
         "method": raw.get("method", "entropy"),
         "percentile": float(raw.get("percentile", 99.99)),
-        "samples": None if samples is None else int(samples),
-        "batch": None if batch is None else int(batch),
+        "samples": whole(raw.get("samples")),
+        "batch": whole(raw.get("batch")),
     }
     return Calibration(dataset, raw.get("table"), options)

@@ -1,8 +1,9 @@
-"""Sizes and durations with units, as exact numbers."""
+"""Numbers as exact values: sizes and durations with units, integers written as floats."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 BYTES = {
     "B": 1,
@@ -12,6 +13,17 @@ BYTES = {
 MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000}
 
 _QUANTITY = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))? ?([A-Za-z]+)")
+
+
+def whole(value: Any) -> Any:
+    """The value with 17.0 as 17, at any depth: JSON Schema calls both integers."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    if isinstance(value, dict):
+        return {name: whole(item) for name, item in value.items()}
+    return value
 
 
 def bytes_of(text: str) -> int | None:

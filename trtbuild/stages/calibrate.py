@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.dataset import demand_of, open_dataset
+from trtbuild.dataset import open_dataset
 from trtbuild.errors import StageError
-from trtbuild.model.inputs import parse_inputs
 from trtbuild.model.names import nearest
 from trtbuild.model.onnx_file import load_model
 from trtbuild.precision.calibration import ENOUGH, PERCENTILE, Method, calibrate
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.sites import candidates
 from trtbuild.precision.table import Table, read_cache, write_cache, write_table
+from trtbuild.stages.demand import stage_demand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def run(context: StageContext) -> None:
 def _found(model: onnx.ModelProto, tensors: tuple[str, ...], context: StageContext) -> Table:
     """The table that a dataset gives."""
     options: Any = context.options
-    demand = _demand(context)
+    demand = stage_demand(context, options)
     method = Method(options["method"], options.get("percentile") or PERCENTILE)
     data = _Data(demand, f"calibrating ({method.name})", context.reporter)
     amax = calibrate(model, tensors, data, method)
@@ -79,19 +79,6 @@ class _Data:
             fraction = min(self.taken / asked, 1.0) if asked else None
             self._reporter.progress(f"{self._what}, sample {self.taken}{limit}", fraction)
             yield batch.inputs
-
-
-def _demand(context: StageContext) -> Demand:
-    options: Any = context.options
-    return demand_of(
-        options["dataset"],
-        parse_inputs(options["inputs"]),
-        context.folder,
-        context.inputs.get("dataset"),
-        samples=options.get("samples"),
-        batch=options.get("batch"),
-        warn=context.reporter.warn,
-    )
 
 
 def _size(batch: Batch, demand: Demand) -> int:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from trtbuild.dataset import demand_of, open_dataset, random
+from trtbuild.dataset import open_dataset, random
 from trtbuild.dataset.base import Batch
 from trtbuild.errors import StageError
 from trtbuild.model.cases import Case, CaseWriter
-from trtbuild.model.inputs import SIZES, fitted, parse_inputs, shape_of
+from trtbuild.model.inputs import SIZES, fitted, shape_of
 from trtbuild.model.onnx_file import load_structure, output_types
 from trtbuild.model.runner import open_model
+from trtbuild.stages.demand import stage_demand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ def run(context: StageContext) -> None:
 
     Raises StageError where the data does not fit the model, or the model fails on it.
     """
-    demand = _demand(context)
+    demand = stage_demand(context, context.options)
     context.reporter.progress("loading the source model")
     names = tuple(o.name for o in output_types(load_structure(context.inputs["exported"])))
     options = _options(context.options["source"])
@@ -52,19 +53,6 @@ def run(context: StageContext) -> None:
             writer.add(kind, Case(batch.inputs, outputs, batch.extras))
             count += kind == "data"
         writer.finish(str(options["kind"]), _provenance(demand, count))
-
-
-def _demand(context: StageContext) -> Demand:
-    samples, batch = context.options.get("samples"), context.options.get("batch")
-    return demand_of(
-        _options(context.options["dataset"]),
-        parse_inputs(context.options["inputs"]),
-        context.folder,
-        context.inputs.get("dataset"),
-        samples=samples if isinstance(samples, int) else None,
-        batch=batch if isinstance(batch, int) else None,
-        warn=context.reporter.warn,
-    )
 
 
 def _options(value: Any) -> Options:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.dataset import demand_of, open_dataset
-from trtbuild.model.inputs import parse_inputs
+from trtbuild.dataset import open_dataset
 from trtbuild.precision import int4
 from trtbuild.precision.choice import Eight, Wish
+from trtbuild.stages.demand import stage_demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,16 +55,7 @@ def calibration_batches(context: StageContext, what: str) -> Callable[[], Iterat
     options: Any = context.options
 
     def batches() -> Iterator[Arrays]:
-        calibration = options["calibration"]
-        demand = demand_of(
-            calibration["dataset"],
-            parse_inputs(options["inputs"]),
-            context.folder,
-            context.inputs.get("dataset"),
-            samples=calibration.get("samples"),
-            batch=calibration.get("batch"),
-            warn=context.reporter.warn,
-        )
+        demand = stage_demand(context, options["calibration"])
         for count, batch in enumerate(open_dataset(demand), start=1):
             context.reporter.progress(f"{what}, batch {count}")
             yield batch.inputs
