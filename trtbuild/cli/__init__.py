@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,6 +43,9 @@ COMMANDS = {
 
 Command = Callable[[argparse.Namespace], ExitCode]
 
+OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""Python's default of 700 costs a short run a twentieth of its time, and frees nothing."""
+
 EPILOG = """\
 exit codes: 0 done, 1 a stage or gate failed, 2 recipe or usage invalid, 3 a bug in trtbuild,
 4 a difference was found, 130 interrupted
@@ -50,8 +55,13 @@ exit codes: 0 done, 1 a stage or gate failed, 2 recipe or usage invalid, 3 a bug
 def entry_point() -> None:
     """The `trtbuild` program."""
     signal.signal(signal.SIGTERM, _interrupt)
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     code = main(sys.argv[1:])
     sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() == 1:
+        # Taking the interpreter apart is a tenth of a run that has nothing to do.
+        os._exit(int(code))
     raise SystemExit(int(code))
 
 

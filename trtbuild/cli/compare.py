@@ -124,12 +124,9 @@ def _problem(found: Any) -> str:
         return "this is no benchmark's result"
     if found.get("format") != FORMAT:
         return f"this result has format {found.get('format')}, this trtbuild reads {FORMAT}"
-    from jsonschema import Draft202012Validator
+    from trtbuild.recipe.schema import validator  # jsonschema is slow to import
 
-    from trtbuild.recipe.schema import schema_text
-
-    schema = json.loads(schema_text("benchmark.schema.json"))
-    for error in Draft202012Validator(schema).iter_errors(found):
+    for error in validator("benchmark.schema.json").iter_errors(found):
         place = ".".join(map(str, error.absolute_path))
         return f"this is no benchmark's result: {place}: {error.message[:200]}"
     return ""

@@ -119,18 +119,19 @@ class Rebuilder:
         action, trace = found.action, found.trace
         if self.guard is not None:
             self.guard.check(task, action, trace.outputs if trace else None)
-        record = self.workspace.record(task)
         if task.stage in self.forced:
             reason = Reason(ReasonKind.FORCED, f"--rebuild {task.stage}")
             return Decision(Verdict.EXECUTED, (reason,), action)
         if trace is None:
             if self.lacks_device(task):
                 return self._cannot_be_had(task, action)
-            return Decision(Verdict.EXECUTED, self.cached.why_unknown(action, record), action)
+            why = self.cached.why_unknown(action, self.workspace.record(task))
+            return Decision(Verdict.EXECUTED, why, action)
         kept = Decision(Verdict.UP_TO_DATE, (), action, trace, found.key, found.accepted)
         wrong = self.workspace.differences(task, trace.outputs)
         if not wrong:
             return kept
+        record = self.workspace.record(task)
         if record is None:
             wrong = [Reason(ReasonKind.FIRST_RUN, "not yet in this folder")]
         elif record.key != action.key():
@@ -227,8 +228,9 @@ class Rebuilder:
 
     def _finish(self, task: Task, decision: Decision, action: Action, trace: Trace) -> None:
         accepted = tuple(reason.text for reason in decision.accepted)
+        key = action.key() if accepted else decision.key  # the key of an entry that is exactly it
         if decision.verdict is not Verdict.UP_TO_DATE:
-            record = Record(action.key(), action.document(), decision.key, accepted)
+            record = Record(key, action.document(), decision.key, accepted)
             self.workspace.write_record(task, record)
             self.workspace.forget_failure(task, _reports(task, Path()))
         self._conclude(
@@ -236,7 +238,7 @@ class Rebuilder:
                 task=task,
                 verdict=decision.verdict,
                 reasons=(*decision.reasons, *decision.accepted),
-                key=action.key(),
+                key=key,
                 outputs=trace.outputs,
                 seconds=trace.seconds,
                 warnings=trace.warnings + accepted,

@@ -63,7 +63,8 @@ class Results:
         candidates = [self.as_read(action, names) for names in self.store.actions.discovered(base)]
         candidates.append(action)
         for candidate in candidates:
-            if (trace := self.store.actions.lookup(key := candidate.key())) is not None:
+            key = base if candidate is action else candidate.key()
+            if (trace := self.store.actions.lookup(key)) is not None:
                 return Found(candidate, key, trace)
         return self._find_elsewhere(action, base, candidates)
 

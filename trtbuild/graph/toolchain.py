@@ -76,5 +76,6 @@ def required_version(requirement: Requirement) -> str | None:
     return None
 
 
+@cache
 def _normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trtbuild.errors import UsageError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 FORMAT = 1
 """The version of the recipe format that this trtbuild reads: the key `trtbuild`."""
@@ -54,6 +58,21 @@ def schema() -> dict[str, Any]:
     """The schema as a value; not to be changed."""
     parsed: dict[str, Any] = json.loads(schema_text())
     return parsed
+
+
+@functools.cache
+def validator(name: str = NAME) -> Draft202012Validator:
+    """What compares documents with a schema. Raises ImportError without the package jsonschema."""
+    # Where this package is installed, jsonschema compiles its grammars as it is imported: 1.3 s,
+    # for the format of addresses, which no schema here asks for.
+    grammars = "rfc3987_syntax"
+    masked = sys.modules.setdefault(grammars, None)  # type: ignore[arg-type]
+    try:
+        from jsonschema import Draft202012Validator
+    finally:
+        if masked is None:
+            del sys.modules[grammars]
+    return Draft202012Validator(json.loads(schema_text(name)))
 
 
 def validation_key(content: bytes) -> str:

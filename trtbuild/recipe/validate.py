@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.recipe.model import JSONValue
 from trtbuild.recipe.problems import Key, Problem, did_you_mean, shown
-from trtbuild.recipe.schema import schema
+from trtbuild.recipe.schema import validator
 
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema import ValidationError
 
 SHOWN_KEYS = 12
 
@@ -43,20 +42,13 @@ class _Difference:
 
 def validate(data: JSONValue) -> list[Problem]:
     """Every difference between a recipe's data and the schema, each once."""
-    differences = (_difference(error) for error in _validator().iter_errors(data))
+    differences = (_difference(error) for error in validator().iter_errors(data))
     found = (
         problem
         for difference in differences
         for problem in _TRANSLATE.get(difference.keyword, _unexpected)(difference)
     )
     return list(dict.fromkeys(found))
-
-
-@functools.cache
-def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator  # slow to import, and seldom needed
-
-    return Draft202012Validator(schema())
 
 
 def _difference(error: ValidationError) -> _Difference:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import Any
 
 import trtbuild
 from trtbuild.errors import MissingPackage
-from trtbuild.recipe.schema import find_schema
+from trtbuild.recipe.schema import validator
 from trtbuild.release.archive import Entry
 from trtbuild.release.conditions import Objection
 from trtbuild.release.gather import Gathered
@@ -104,19 +103,12 @@ def licences(found: Sequence[Gathered], tools: Sequence[Tool]) -> bytes:
 def schema_problem(name: str, document: Any) -> str | None:
     """The first difference of a document from schemas/NAME.schema.json, or None."""
     try:
-        from jsonschema import Draft202012Validator
+        problems = validator(f"{name}.schema.json").iter_errors(document)
         from jsonschema.exceptions import best_match
     except ImportError as error:
         raise MissingPackage(f"jsonschema cannot be imported: {error}") from error
-    problem = best_match(Draft202012Validator(_schema(name)).iter_errors(document))
+    problem = best_match(problems)
     if problem is None:
         return None
     place = problem.json_path.removeprefix("$").removeprefix(".")
     return f"{place}: {problem.message}" if place else str(problem.message)
-
-
-@functools.cache
-def _schema(name: str) -> dict[str, Any]:
-    text = (find_schema().parent / f"{name}.schema.json").read_text(encoding="utf-8")
-    parsed: dict[str, Any] = json.loads(text)
-    return parsed

@@ -114,9 +114,23 @@ def _referred_modules(options: JSONValue) -> set[str]:
 def _distributions(names: set[str]) -> list[str]:
     """The installed distributions that provide modules of these names, sorted."""
     third_party = {n for n in names if n in sys.modules} - sys.stdlib_module_names
-    if not third_party:
-        return []
-    from importlib.metadata import packages_distributions
+    found = {name: _of_the_same_name(name) for name in third_party}
+    if None in found.values():
+        from importlib.metadata import packages_distributions  # reads every distribution's files
 
-    provided = packages_distributions()
-    return sorted({d for name in third_party for d in provided.get(name, ())} - {"trtbuild"})
+        provided = packages_distributions()
+        found = {name: own or provided.get(name, []) for name, own in found.items()}
+    return sorted({d for own in found.values() for d in own or ()} - {"trtbuild"})
+
+
+def _of_the_same_name(module: str) -> list[str] | None:
+    """The distribution called like a module, where it says that it holds that module."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        own = distribution(module)
+    except PackageNotFoundError:
+        return None
+    record = "\n" + (own.read_text("RECORD") or "")
+    holds = f"\n{module}/__init__.py," in record or f"\n{module}.py," in record
+    return [own.metadata["Name"]] if holds else None

@@ -64,6 +64,7 @@ GROUPS = (
 
 
 _BY_KEY = {row.key: row for row in OPTIONS}
+_PATHS = tuple((row, row.path) for row in OPTIONS)  # split once: a no-op asks of every task
 
 
 def option(key: str) -> Option:
@@ -73,7 +74,6 @@ def option(key: str) -> Option:
 
 def present(build: Mapping[str, Any]) -> Iterator[tuple[Option, Any]]:
     """The options that a build section has, with their values, in the table's order."""
-    for row in OPTIONS:
-        value = value_at(build, row.path)
-        if value is not None:
+    for row, path in _PATHS:
+        if path[0] in build and (value := value_at(build, path)) is not None:
             yield row, value
