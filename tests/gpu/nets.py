@@ -27,6 +27,7 @@ class Net:
     inputs: tuple[Input, ...]
     weights: tuple[tuple[str, NDArray[Any]], ...] = ()
     expected: Callable[..., dict[str, NDArray[Any]]] | None = None  # by input name
+    scope: str = ""  # what the nodes' names begin with
 
     def save(self, path: Path) -> Path:
         """Writes the ONNX file."""
@@ -34,7 +35,7 @@ class Net:
         for name, values in self.weights:
             model.graph.initializer.append(numpy_helper.from_array(values, name))
         for number, node in enumerate(model.graph.node):
-            node.name = node.name or f"/{node.op_type}_{number}"
+            node.name = node.name or f"{self.scope}/{node.op_type}_{number}"
         onnx.save(model, str(path))
         return path
 
