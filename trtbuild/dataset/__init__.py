@@ -33,13 +33,14 @@ def demand_of(
     samples: int | None = None,
     batch: int | None = None,
     warn: Callable[[str], None] = lambda _: None,
+    files: tuple[Path, ...] = (),
 ) -> Demand:
     """What is asked of a dataset; without a batch it is that of the opt shapes.
 
     Raises StageError for a batch outside of the profile.
     """
     size = batch or default_batch(inputs)
-    demand = Demand(options, tuple(inputs), folder, path, samples, size, warn)
+    demand = Demand(options, tuple(inputs), folder, path, samples, size, warn, files)
     for item in demand.batched:
         low, high = item.min[0], item.max[0]
         if low < high and not low <= size <= high:

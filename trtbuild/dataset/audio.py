@@ -38,7 +38,7 @@ def batches(demand: Demand) -> Iterator[Batch]:
     item = target(demand)
     length, hop = int(options["frame"]), int(options.get("hop") or options["frame"])
     frames: list[_Frame] = []
-    for path in listed(demand, "audio", (".wav",)):
+    for path in listed(demand, "audio"):
         count = _length(path, options.get("rate"))
         frames += [_Frame(path, start) for start in range(0, count - length + 1, hop)]
     if not frames:

@@ -32,7 +32,8 @@ class Demand:
     """What is asked of a dataset.
 
     `path` is its file, where it has one, `folder` the recipe's. `samples` limits how many are
-    read; `batch` is how many go into one run. `warn` is told what the user should know.
+    read; `batch` is how many go into one run. `warn` is told what the user should know. `files`
+    are those of a dataset that is a folder; where there are none, what lies there is looked up.
     """
 
     options: Options
@@ -42,6 +43,7 @@ class Demand:
     samples: int | None
     batch: int
     warn: Callable[[str], None]
+    files: tuple[Path, ...] = ()
 
     @property
     def batched(self) -> tuple[Input, ...]:

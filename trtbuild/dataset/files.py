@@ -11,6 +11,7 @@ from trtbuild.dataset.stack import Stacker
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import numpy_dtype
 from trtbuild.model.names import nearest
+from trtbuild.recipe.dataset_section import SUFFIXES, samples_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,32 +24,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def listed(demand: Demand, kind: str, suffixes: Sequence[str]) -> list[Path]:
+def listed(demand: Demand, kind: str) -> list[Path]:
     """The files of a kind below the dataset's folder, or the one file that it names, by name.
 
     Hidden files are left out. Raises StageError where there are none.
     """
-    place = demand.folder / str(demand.options[kind])
-    if place.is_file():
-        return [place]
-    if not place.is_dir():
+    if demand.files:  # those that the task declares
+        return list(demand.files)
+    place = str(demand.options[kind])
+    if not (demand.folder / place).exists():
         raise StageError(
             "there is no such folder",
-            where=str(place),
+            where=str(demand.folder / place),
             hint="the path is relative to the recipe's folder",
         )
-    found = [
-        path
-        for path in place.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    ]
+    found = samples_in(demand.folder, kind, place)
     if not found:
         raise StageError(
-            f"the folder holds no {' or '.join(suffixes)} file",
-            where=str(place),
+            f"the folder holds no {' or '.join(SUFFIXES[kind])} file",
+            where=str(demand.folder / place),
             hint="give it at least one sample",
         )
-    return sorted(found, key=lambda path: path.relative_to(place).as_posix())
+    return [demand.folder / name for name in found]
 
 
 def ordered(items: Sequence[T], demand: Demand) -> list[T]:

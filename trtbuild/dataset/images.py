@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from trtbuild.model.inputs import Array
     from trtbuild.recipe.model import Options
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -49,7 +47,7 @@ def batches(demand: Demand) -> Iterator[Batch]:
     item = target(demand)
     steps = parse_preprocessing(demand.options)
     pillow = _pillow()
-    files = ordered(listed(demand, "images", SUFFIXES), demand)
+    files = ordered(listed(demand, "images"), demand)
     dtype = numpy_dtype(item.dtype)
 
     def sample(path: Path) -> Array:

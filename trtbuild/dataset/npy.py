@@ -27,7 +27,7 @@ def batches(demand: Demand) -> Iterator[Batch]:
     with the file.
     """
     root = demand.folder / str(demand.options["npy"])
-    files = listed(demand, "npy", (".npy",))
+    files = listed(demand, "npy")
     if all(path.parent in (root, root.parent) for path in files):
         groups = [{target(demand).name: path} for path in files]
     else:

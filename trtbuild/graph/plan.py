@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
+from trtbuild.recipe.dataset_section import SUFFIXES
 from trtbuild.recipe.model import (
     Benchmark,
     Calibration,
@@ -276,7 +277,7 @@ def _source_files(recipe: Recipe) -> tuple[InputRef, ...]:
 
 
 def _dataset_files(dataset: Dataset) -> tuple[InputRef, ...]:
-    if len(dataset.files) == 1:
+    if len(dataset.files) == 1 and dataset.kind not in SUFFIXES:
         return (SourceFile("dataset", dataset.files[0]),)
     return tuple(SourceFile(f"dataset/{name}", name) for name in dataset.files)
 

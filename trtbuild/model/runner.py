@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ml_dtypes
@@ -13,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from trtbuild.errors import StageError
 from trtbuild.model import walk
+from trtbuild.model.bfloat16 import as_float32
 from trtbuild.model.inputs import numpy_dtype
 from trtbuild.model.names import nearest
 from trtbuild.model.onnx_file import (
@@ -22,11 +25,11 @@ from trtbuild.model.onnx_file import (
     load_model,
     load_structure,
     output_types,
+    save_model,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from trtbuild.model.inputs import Array, Arrays
 
@@ -59,12 +62,12 @@ class Runner(Protocol):
 
 
 def open_model(path: Path) -> Runner:
-    """A runner for a file: onnxruntime, or onnx's reference evaluator where a tensor is bfloat16.
+    """A runner for a file, by onnxruntime.
 
     Graphs with float16, float8 or Q/DQ run without onnxruntime's optimisations: with them int8 on
-    float16 and float8 give wrong results. onnxruntime's CPU provider has no bfloat16 operators.
-    It computes float16 operators that it lacks in float32, which hides an overflow: ranges are
-    checked where the graph is made.
+    float16 and float8 give wrong results. onnxruntime's CPU provider has no bfloat16 operators, so
+    such a graph runs as its equal in float32. It computes float16 operators that it lacks in
+    float32, which hides an overflow: ranges are checked where the graph is made.
 
     Raises UnsupportedModelError for operators that the CPU does not have, else StageError.
     """
@@ -72,7 +75,7 @@ def open_model(path: Path) -> Runner:
     _require_tensors(structure, path)
     used = dtypes_of(structure)
     if "bfloat16" in used:
-        return _Evaluator(path)
+        return _Rounding(path, structure)
     quantized = any(node.op_type in _QUANTIZERS for node in walk.nodes(structure))
     low = quantized or any(name.startswith(_LOW) for name in used)
     return _Session(path, structure, optimise=not low)
@@ -94,9 +97,11 @@ def dtypes_of(model: onnx.ModelProto) -> frozenset[str]:
 class _Session:
     """onnxruntime on the CPU."""
 
-    def __init__(self, path: Path, structure: onnx.ModelProto, *, optimise: bool) -> None:
+    def __init__(
+        self, path: Path, structure: onnx.ModelProto, *, optimise: bool, place: Path | None = None
+    ) -> None:
         self.inputs, self.outputs = input_types(structure), output_types(structure)
-        self._place = str(path)
+        self._place = str(place or path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # fatal only: errors are raised, the rest is noise
         level = onnxruntime.GraphOptimizationLevel
@@ -108,7 +113,7 @@ class _Session:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except _FAILURES as error:
-            raise _load_error(str(error), path) from error
+            raise _load_error(str(error), self._place) from error
 
     def run(self, values: Arrays, names: Sequence[str] = ()) -> Arrays:
         """Run once. Raises StageError with the shapes where onnxruntime refuses them."""
@@ -121,32 +126,29 @@ class _Session:
         return dict(zip(wanted, results, strict=True))
 
 
-class _Evaluator:
-    """onnx.reference: every operator in numpy, slow, in the types that the graph says."""
+class _Rounding:
+    """onnxruntime on a bfloat16 graph's equal in float32, which rounds where the graph does."""
 
-    def __init__(self, path: Path) -> None:
-        from onnx.reference import ReferenceEvaluator
-
-        model = load_model(path)
-        self.inputs, self.outputs = input_types(model), output_types(model)
+    def __init__(self, path: Path, structure: onnx.ModelProto) -> None:
+        self.inputs, self.outputs = input_types(structure), output_types(structure)
         self._place = str(path)
-        try:
-            self._evaluator = ReferenceEvaluator(model)
-        except (NotImplementedError, TypeError, RuntimeError) as error:
-            raise UnsupportedModelError(
-                f"onnx's reference evaluator, which runs bfloat16, cannot load it: {error}",
-                where=str(path),
-            ) from error
+        with tempfile.TemporaryDirectory(prefix="trtbuild-") as folder:
+            equal = Path(folder) / "model.onnx"
+            save_model(as_float32(load_model(path)), equal)
+            self._session = _Session(equal, load_structure(equal), optimise=False, place=path)
 
     def run(self, values: Arrays, names: Sequence[str] = ()) -> Arrays:
-        """Run once."""
-        wanted = [output.name for output in self.outputs if not names or output.name in names]
+        """Run once. Raises StageError as onnxruntime alone does."""
         feeds = _feeds(self.inputs, values, self._place)
-        try:
-            results = self._evaluator.run(wanted, feeds)
-        except Exception as error:  # its operators are numpy code, which raises anything
-            raise _run_error(str(error), feeds, self._place) from error
-        return dict(zip(wanted, map(np.asarray, results), strict=True))
+        results = self._session.run(
+            {name: _as_float32(array) for name, array in feeds.items()}, names
+        )
+        types = {output.name: numpy_dtype(output.dtype) for output in self.outputs}
+        return {name: array.astype(types[name], copy=False) for name, array in results.items()}
+
+
+def _as_float32(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
 
 
 def _require_tensors(model: onnx.ModelProto, path: Path) -> None:
@@ -193,14 +195,14 @@ def _floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype == ml_dtypes.bfloat16
 
 
-def _load_error(text: str, path: Path) -> StageError:
+def _load_error(text: str, place: str) -> StageError:
     unsupported = re.search(
         r"is not a registered function/op|NOT_IMPLEMENTED|No Op registered", text
     )
     kind = UnsupportedModelError if unsupported else StageError
     return kind(
         f"onnxruntime cannot load the model: {_plain(text)}",
-        where=str(path),
+        where=place,
         hint="the CPU has no such operator: only a GPU can check this graph"
         if unsupported
         else "the graph is not valid: look at the operator that the message names",

@@ -7,9 +7,9 @@ from typing import Any
 
 from trtbuild.recipe.benchmark_section import benchmark_section
 from trtbuild.recipe.build_section import build_section
+from trtbuild.recipe.dataset_section import dataset_section
 from trtbuild.recipe.model import (
     Calibration,
-    Dataset,
     Deploy,
     ExportedProgramSource,
     Input,
@@ -59,8 +59,8 @@ def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> 
         surgery=tuple(_step(step) for step in raw.get("surgery", ())),
         precisions={name: _precision(name, precisions) for name in precisions},
         build=build_section(raw.get("build", {})),
-        calibration=_calibration(raw["calibration"]) if "calibration" in raw else None,
-        verify=_verify(raw["verify"], list(precisions)) if "verify" in raw else None,
+        calibration=_calibration(raw["calibration"], path.parent) if "calibration" in raw else None,
+        verify=_verify(raw["verify"], list(precisions), path.parent) if "verify" in raw else None,
         benchmark=benchmark_section(raw["benchmark"], inputs) if "benchmark" in raw else None,
         package=_package(raw.get("package", {})),
         deploy=_deploy(raw["deploy"]) if "deploy" in raw else None,
@@ -120,11 +120,12 @@ def _precision(name: str, precisions: Any) -> Options:
     return precision_section(name, precisions[name] if isinstance(precisions, dict) else None)
 
 
-def _calibration(raw: RawCalibration) -> Calibration:
-    return calibration_section(raw, _dataset(raw["dataset"]) if "dataset" in raw else None)
+def _calibration(raw: RawCalibration, folder: Path) -> Calibration:
+    dataset = dataset_section(raw["dataset"], folder) if "dataset" in raw else None
+    return calibration_section(raw, dataset)
 
 
-def _verify(verify: RawVerify, precisions: list[str]) -> Verify:
+def _verify(verify: RawVerify, precisions: list[str], folder: Path) -> Verify:
     tolerance = verify.get("tolerance", {})
     options: Options = {
         "samples": whole(verify.get("samples")),
@@ -135,7 +136,7 @@ def _verify(verify: RawVerify, precisions: list[str]) -> Verify:
         name: {metric: float(limit) for metric, limit in tolerance.get(name, {}).items()}
         for name in precisions
     }
-    return Verify(_dataset(verify.get("dataset", RANDOM)), options, limits)
+    return Verify(dataset_section(verify.get("dataset", RANDOM), folder), options, limits)
 
 
 def _metric(metric: RawMetric) -> Options:
@@ -148,16 +149,6 @@ def _metric(metric: RawMetric) -> Options:
         "labels": metric["labels"],
         "min": least,
     }
-
-
-def _dataset(dataset: RawDataset) -> Dataset:
-    if "npz" in dataset:
-        return Dataset("npz", {}, (dataset["npz"],))
-    if "python" in dataset:
-        reference = dataset["python"]
-        options: Options = {"python": reference, "options": dataset.get("options", {})}
-        return Dataset("python", options, (reference.rpartition(":")[0],))
-    return Dataset("random", {"seed": int(dataset["random"].get("seed", 0))}, ())
 
 
 def _package(package: RawPackage) -> Package:

@@ -43,7 +43,7 @@ def check_calibration(raw: RawRecipe, has: Has) -> Iterator[Problem]:
     calibration = raw.get("calibration")
     if calibration is None:
         return
-    if "percentile" in calibration and calibration.get("method") != "percentile":
+    if "percentile" in calibration and calibration.get("method", "percentile") != "percentile":
         yield Problem(("calibration", "percentile"), "only `method: percentile` takes a percentile")
     if "table" in calibration:
         for option in ("method", "percentile", "samples", "batch"):

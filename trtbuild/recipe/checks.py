@@ -18,13 +18,13 @@ from trtbuild.recipe.check_precision import (
     check_precisions,
 )
 from trtbuild.recipe.check_python import check_callable
+from trtbuild.recipe.dataset_section import KINDS, LABELLED, check_dataset
 from trtbuild.recipe.model import JSONValue
 from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed
 from trtbuild.recipe.raw import RawDataset, RawMetric, RawRecipe, RawTorch
 from trtbuild.recipe.schema import ValidationMemo
 
 SOURCES = ("torch", "onnx", "exported_program")
-DATASETS = ("npz", "python", "random")
 KEEPING = frozenset({"fold_constants", "set_dims", "cleanup"})
 """Operations after which the outputs still have the names that the recipe's `outputs` gives."""
 
@@ -158,11 +158,10 @@ def _verify(checked: Checked) -> Iterator[Problem]:
 
 
 def _dataset(checked: Checked, dataset: RawDataset, key: Key) -> Iterator[Problem]:
-    yield from _exactly_one(checked, key, DATASETS)
+    yield from _exactly_one(checked, key, tuple(KINDS))
     yield from checked.file((*key, "npz"), dataset.get("npz"), Kind.NPZ)
     yield from checked.function((*key, "python"), dataset.get("python"))
-    if "options" in dataset and not checked.has(*key, "python"):
-        yield Problem((*key, "options"), "only a python dataset takes options")
+    yield from check_dataset(dataset, key, checked.folder, checked.has)
 
 
 def _metric(checked: Checked, key: Key, metric: RawMetric) -> Iterator[Problem]:
@@ -172,10 +171,12 @@ def _metric(checked: Checked, key: Key, metric: RawMetric) -> Iterator[Problem]:
         near = did_you_mean(output, known)
         text = f"'{output}' is not one of the outputs ({', '.join(known)}){near}"
         yield Problem((*key, "output"), text)
-    random = not checked.has("verify", "dataset") or checked.has("verify", "dataset", "random")
-    if "labels" in metric and random:
-        text = "random data has no labels"
-        yield Problem((*key, "labels"), text, "give verify.dataset an npz or a python dataset")
+    labelled = any(checked.has("verify", "dataset", kind) for kind in LABELLED)
+    if "labels" in metric and not labelled:
+        kind = next((k for k in KINDS if checked.has("verify", "dataset", k)), "random")
+        text = f"a dataset of kind {kind} has no labels"
+        hint = f"give verify.dataset one of kind {', '.join(LABELLED)}"
+        yield Problem((*key, "labels"), text, hint)
 
 
 def _benchmark(checked: Checked) -> Iterator[Problem]:

@@ -76,7 +76,7 @@ class SurgeryStep:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Where samples come from: kind "npz", "python" or "random", and the options of that kind."""
+    """Where samples come from: a kind of `dataset_section.KINDS`, and the options of that kind."""
 
     kind: str
     options: Options

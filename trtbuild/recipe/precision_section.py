@@ -53,7 +53,7 @@ def calibration_section(raw: RawCalibration, dataset: Dataset | None) -> Calibra
     if "random" in raw:
         dataset = Dataset("random", {"seed": int(raw["random"].get("seed", 0))}, ())
     options: Options = {
-        "method": raw.get("method", "entropy"),
+        "method": raw.get("method", "percentile"),
         "percentile": float(raw.get("percentile", 99.99)),
         "samples": whole(raw.get("samples")),
         "batch": whole(raw.get("batch")),

@@ -88,12 +88,30 @@ class RawRandom(TypedDict, total=False):
 
 
 class RawDataset(TypedDict, total=False):
-    """`verify.dataset`."""
+    """`verify.dataset` and `calibration.dataset`: one kind, and the options of that."""
 
     npz: str
+    npy: str
+    images: str
+    audio: str
     python: str
     options: dict[str, JSONValue]
     random: RawRandom
+    order: str
+    seed: int
+    input: str
+    fill: dict[str, float]
+    colour: str
+    resize: int | list[int]
+    filter: str
+    crop: list[int]
+    scale: float
+    mean: float | list[float]
+    std: float | list[float]
+    layout: str
+    frame: int
+    hop: int
+    rate: int
 
 
 class RawCalibration(TypedDict, total=False):

@@ -167,7 +167,8 @@ def _remedy(found: _Difference) -> str:
         return "write the number without quotes"
     if types == "string" and isinstance(got, int | float) and not isinstance(got, bool):
         return f"put it in quotes: '{got}'"
-    if types == "array" and isinstance(got, str | int | float):
+    single = found.rules.get("minItems", 1) < 2
+    if types == "array" and single and isinstance(got, str | int | float):
         return f"write a list: [{got}]"
     if got is None and "object" in types:
         return "indent its keys below it, or write {} for none"

@@ -15,6 +15,7 @@ ONNX = Requirement("onnx", "")
 ONNXRUNTIME = Requirement("onnxruntime", "")
 SURGEON = Requirement("onnx-graphsurgeon", "")
 NUMPY = Requirement("numpy", "")
+PILLOW = Requirement("pillow", "images")
 TORCH = Requirement("torch", "torch")
 CUDA = Requirement("pycuda", "gpu", ("cuda-bindings",))
 
@@ -49,13 +50,20 @@ def _backend(options: Options) -> Requirement:
     return backend_requirement(str(options["backend"]))
 
 
+def _data(options: Options) -> tuple[Requirement, ...]:
+    """What it takes to read a dataset."""
+    dataset: Any = options.get("dataset") or {}
+    return (NUMPY, PILLOW) if dataset.get("kind") == "images" else (NUMPY,)
+
+
 def _surgery(_: Options) -> tuple[Requirement, ...]:
     return (ONNX, SURGEON, ONNXRUNTIME)  # constants are folded by onnxruntime
 
 
 def _quantize(options: Options) -> tuple[Requirement, ...]:
     """Casts are put in by modelopt, whose modules import the rest; Q/DQ by trtbuild itself."""
-    core = (ONNX, ONNXRUNTIME, NUMPY)
+    calibration: Any = options.get("calibration") or {}
+    core = (ONNX, ONNXRUNTIME, *_data(calibration))
     if options["precision"] not in ("fp16", "bf16") and options.get("base") == "fp32":
         return core
     names = ("nvidia-modelopt", "torch", "onnxscript", "onnxslim", "polygraphy", "lief")
@@ -97,14 +105,14 @@ STAGES: dict[str, Stage] = {
             1,
             "trtbuild.stages.reference",
             (Output("reference", ("reference.json", "reference.npz")),),
-            lambda options: (*_source(options), NUMPY),
+            lambda options: (*_source(options), *_data(options)),
         ),
         Stage(
             "calibrate",
             1,
             "trtbuild.stages.calibrate",
             (Output("table", ("calibration.json", "calibration.cache")),),
-            lambda _: (ONNX, ONNXRUNTIME, NUMPY),
+            lambda options: (ONNX, ONNXRUNTIME, *_data(options)),
         ),
         Stage(
             "quantize",

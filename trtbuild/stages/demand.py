@@ -25,4 +25,5 @@ def stage_demand(context: StageContext, asked: Any) -> Demand:
         samples=asked.get("samples"),
         batch=asked.get("batch"),
         warn=context.reporter.warn,
+        files=tuple(path for role, path in context.inputs.items() if role.startswith("dataset/")),
     )
