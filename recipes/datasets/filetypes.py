@@ -51,6 +51,18 @@ def features(content: bytes) -> NDArray[np.int32]:
     return values
 
 
+def excerpts(length: int = 3000, most: int = 12) -> Iterator[dict[str, NDArray[np.int32]]]:
+    """Pieces from within the files, for calibration: bytes int32 [2048], as of a file of its own.
+
+    Up to `most` pieces of `length` bytes of each file, none of which holds one of its ends.
+    """
+    for name in TYPES:
+        content = fetched(name).read_bytes()[BLOCK:-BLOCK]
+        starts = range(0, len(content) - length + 1, max(length, len(content) // most))
+        for start in list(starts)[:most]:
+            yield {"bytes": features(content[start : start + length])}
+
+
 def files() -> Iterator[dict[str, NDArray[np.generic]]]:
     """One sample per file: bytes int32 [2048], and label int64 [], its index among the labels."""
     labels: list[str] = json.loads(fetched("magika.json").read_text("utf-8"))["target_labels_space"]

@@ -1,4 +1,7 @@
-"""50 news texts and how similar people find them: the documents of Lee, Pincombe and Welsh."""
+"""50 news texts and how similar people find them: the documents of Lee, Pincombe and Welsh.
+
+Beside them 300 others from the same source, which nobody judged: for calibration.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,26 @@ def texts(batch: int = 4, longest: int = 256) -> Iterator[Sample]:
     ids = [tokenizer.encode(text, longest) for text in documents]
     for start in range(0, len(ids), batch):
         some = ids[start : start + batch]
-        width = max(map(len, some))
         yield {
-            "input_ids": np.array([row + [0] * (width - len(row)) for row in some], np.int64),
-            "attention_mask": np.array(
-                [[1] * len(row) + [0] * (width - len(row)) for row in some], np.int64
-            ),
+            **_padded(some),
             "document": np.arange(start, start + len(some)),
             "human": human[start : start + batch],
         }
+
+
+def background(batch: int = 4, longest: int = 256) -> Iterator[Sample]:
+    """Batches of the texts that nobody judged: input_ids and attention_mask int64 [N, T]."""
+    tokenizer = WordPiece(fetched("minilm-tokenizer.json"))
+    documents = fetched("data/lee_background.cor").read_text("latin-1").splitlines()
+    for start in range(0, len(documents), batch):
+        yield _padded([tokenizer.encode(t, longest) for t in documents[start : start + batch]])
+
+
+def _padded(ids: list[list[int]]) -> Sample:
+    width = max(map(len, ids))
+    return {
+        "input_ids": np.array([row + [0] * (width - len(row)) for row in ids], np.int64),
+        "attention_mask": np.array(
+            [[1] * len(row) + [0] * (width - len(row)) for row in ids], np.int64
+        ),
+    }

@@ -50,12 +50,31 @@ def lines(widths: int = 32) -> Iterator[Sample]:
     holds the code points of what stands there.
     """
     for box, text in LINES:
-        line = page().crop(box)
-        width = math.ceil(LINE_HEIGHT * line.width / line.height)
-        resized = planes(line.resize((width, LINE_HEIGHT), Image.Resampling.BILINEAR))
-        padding = ((0, 0), (0, 0), (0, -width % widths))
         codes = np.array([[ord(letter) for letter in text]], np.int32)
-        yield {"x": np.pad(resized, padding)[None], "text": codes}
+        yield {"x": _line(box, widths), "text": codes}
+
+
+def pieces(widths: int = 32, length: int = 150, step: int = 10) -> Iterator[Sample]:
+    """Pieces of the page's lines, for calibration: x float32 [1, 3, 48, W], as `lines` makes them.
+
+    They are `length` pixels of the page long, begin every `step`, and lie up to 2 pixels higher or
+    lower than the lines.
+    """
+    number = 0
+    for (left, top, right, bottom), _ in LINES:
+        for start in range(left, max(left + 1, right - length + 1), step):
+            shift = number % 5 - 2
+            number += 1
+            box = (start, max(0, top + shift), min(right, start + length), bottom + shift)
+            yield {"x": _line(box, widths)}
+
+
+def _line(box: Box, widths: int) -> NDArray[np.float32]:
+    line = page().crop(box)
+    width = math.ceil(LINE_HEIGHT * line.width / line.height)
+    resized = planes(line.resize((width, LINE_HEIGHT), Image.Resampling.BILINEAR))
+    padding = ((0, 0), (0, 0), (0, -width % widths))
+    return np.pad(resized, padding)[None]
 
 
 def pages(shortest: int = 640) -> Iterator[Sample]:

@@ -7,7 +7,7 @@ import onnx_graphsurgeon as gs
 
 
 def pool_into_classifier(graph: gs.Graph) -> gs.Graph:
-    """Make one convolution of AveragePool, Reshape and Gemm at the end of a classifier.
+    """Take the AveragePool before the Reshape and Gemm at the end of a classifier into the Gemm.
 
     All three are linear: a mean over k x k pixels and a weight on it is that weight / k**2 on each
     pixel. Raises ValueError where the graph does not end so.
@@ -24,17 +24,11 @@ def pool_into_classifier(graph: gs.Graph) -> gs.Graph:
 
     weight = gemm.inputs[1].values if gemm.attrs.get("transB") else gemm.inputs[1].values.T
     spread = weight.reshape(-1, channels, height, width).repeat(tall, 2).repeat(wide, 3)
-    kernel = gs.Constant("classifier.kernel", (spread / (tall * wide)).astype(np.float32))
-    scores = gs.Variable("classifier.scores", dtype=np.float32)
-    graph.nodes += [
-        gs.Node(
-            "Conv",
-            "classifier",
-            {"kernel_shape": list(spread.shape[2:])},
-            inputs=[pool.inputs[0], kernel, gemm.inputs[2]],
-            outputs=[scores],
-        ),
-        gs.Node("Flatten", "scores", {"axis": 1}, inputs=[scores], outputs=[graph.outputs[0]]),
-    ]
-    gemm.outputs.clear()
-    return graph.cleanup()
+    matrix = (spread / (tall * wide)).reshape(len(spread), -1).T.astype(np.float32)
+    pixels = gs.Variable("classifier.pixels", dtype=np.float32)
+    graph.nodes.append(
+        gs.Node("Flatten", "pixels", {"axis": 1}, inputs=[pool.inputs[0]], outputs=[pixels])
+    )
+    gemm.attrs["transB"] = 0
+    gemm.inputs = [pixels, gs.Constant("classifier.matrix", matrix), gemm.inputs[2]]
+    return graph.cleanup().toposort()

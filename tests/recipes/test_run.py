@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.recipes.conftest import RECIPES, need_fetched
+from trtbuild.recipe.load import load_recipes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("tensorrt_rtx", reason="the recipes build with TensorRT-RTX")
 
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8", "int4")
 FETCHED = sorted(path.stem for path in RECIPES.glob("*.yaml") if path.stem != "digits-cnn")
 
 
@@ -39,8 +41,10 @@ def test_digits_run_to_verified_engines(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     code, said = run(RECIPES / "digits-cnn.yaml", tmp_path)
     assert code == 0, said
-    for precision in ("fp32", "fp16"):
-        assert scores(tmp_path, "digits-cnn", precision)["accuracy"] >= 0.985
+    accuracy = {name: scores(tmp_path, "digits-cnn", name)["accuracy"] for name in PRECISIONS}
+    assert min(accuracy.values()) >= 0.985
+    assert abs(accuracy["int8"] - accuracy["fp32"]) <= 0.005
+    for precision in PRECISIONS:
         assert (tmp_path / "out/digits-cnn" / precision / "engine.plan").stat().st_size > 100_000
 
 
@@ -52,7 +56,7 @@ def test_a_fetched_model_runs_to_verified_engines(
     need_fetched(fetch_models, name)
     code, said = run(RECIPES / f"{name}.yaml", tmp_path)
     assert code == 0, said
-    for precision in ("fp32", "fp16"):
+    for precision in load_recipes([RECIPES / f"{name}.yaml"])[0].precisions:
         assert scores(tmp_path, name, precision) or name.startswith("wake_")
         assert (tmp_path / "out" / name / precision / "engine.plan").stat().st_size > 100_000
 
