@@ -11,7 +11,7 @@ from tests.project import RECIPE, Project
 from trtbuild.errors import RecipeError
 from trtbuild.graph import toolchain
 from trtbuild.graph.bind import Device
-from trtbuild.graph.capable import check_capable
+from trtbuild.graph.capable import check_capable, check_targets
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Recipe
 
@@ -113,3 +113,32 @@ def test_a_device_that_is_not_there_is_no_reason_not_to_build_without_one(
 ) -> None:
     recipe(project, "{device: 3, optimization_level: 0}")
     assert project.trtbuild("run", "tiny.yaml", "--only", "build").code == 0
+
+
+def test_a_precision_that_a_target_lacks_is_told_at_its_key(project: Project) -> None:
+    text = RECIPE.replace("[fp32]", "{fp32: {}, fp8: {base: bf16}}").replace(
+        "optimization_level: 0", "compute_capabilities: [75, 86, 89]"
+    )
+    project.write("tiny.yaml", text + "calibration: {random: {seed: 0}}\n")
+    result = project.trtbuild("run", "tiny.yaml")
+    assert result.code == 2
+    for precision, needed, found in (
+        ("fp8", "8.9", "7.5"),
+        ("fp8", "8.9", "8.6"),
+        ("bf16", "8.0", "7.5"),
+    ):
+        said = f"{precision} needs compute capability {needed} with tensorrt_rtx"
+        assert f"{said}, but the engine is to run on {found}" in result.err
+    assert result.err.count("tiny.yaml:8:24 precisions.fp8: ") == 3
+    assert "leave this precision out" in result.err
+
+
+def test_the_gpu_here_is_the_target_of_tensorrt(project: Project) -> None:
+    old = Device((("gpu", "NVIDIA A100"), ("gpu.compute_capability", "8.0")))
+    text = RECIPE.replace("[fp32]", "[fp8]").replace("tensorrt_rtx", "tensorrt")
+    project.write("tiny.yaml", text + "calibration: {random: {seed: 0}}\n")
+    (loaded,) = load_recipes([project.folder / "tiny.yaml"])
+    with pytest.raises(RecipeError, match=r"fp8 needs compute capability 8\.9 with tensorrt"):
+        check_targets(loaded, old)
+    check_targets(loaded, H100)
+    check_targets(loaded, None)

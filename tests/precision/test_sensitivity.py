@@ -14,7 +14,7 @@ from trtbuild.model.inputs import Arrays
 from trtbuild.precision import int4
 from trtbuild.precision.autocast import Low
 from trtbuild.precision.choice import Wish
-from trtbuild.precision.losses import measure_losses, suggest_keeping
+from trtbuild.precision.losses import CEILING_DB, _Sums, measure_losses, suggest_keeping
 from trtbuild.precision.lowfloat import lower
 from trtbuild.precision.pairs import activation_pair, cast_pair, weight_pair
 from trtbuild.precision.prepare import prepare
@@ -159,3 +159,12 @@ def test_a_weight_pair_switches_int4_layers() -> None:
         probes = list(probe_nodes(board, [rows()], Clock(60)))
     assert [probe.node for probe in probes] == ["query", "key", "out"]
     assert all(5 < probe.snr_db < 40 for probe in probes)
+
+
+def test_values_of_a_mask_are_no_loss() -> None:
+    sums = _Sums()
+    sums.add(np.array([1.0, -3.4e38], np.float32), np.array([1.0, -np.inf], np.float32))
+    assert sums.signal == 1.0
+    assert sums.snr_db == CEILING_DB
+    sums.add(np.array([7e4], np.float32), np.array([np.inf], np.float32))
+    assert sums.snr_db == -math.inf

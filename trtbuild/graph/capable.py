@@ -8,6 +8,7 @@ from typing import Any
 from trtbuild.errors import RecipeError
 from trtbuild.graph.bind import Device
 from trtbuild.graph.toolchain import required_version
+from trtbuild.precision.limits import beyond_target
 from trtbuild.recipe.build_options import TITLES, Option
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.check_build import wheres
@@ -31,6 +32,30 @@ def check_capable(recipe: Recipe, device: Device | None) -> None:
     )
     if problems:
         raise RecipeError(problems)
+
+
+def check_targets(recipe: Recipe, device: Device | None) -> None:
+    """Raise a RecipeError with every precision that one of the engine's GPUs does not have."""
+    capabilities = _targets(recipe, device)
+    problems = tuple(
+        f"{recipe.where('precisions', name)}: {limit.what}\n"
+        "  hint: leave this precision out, or that GPU out of build.compute_capabilities"
+        for name, options in recipe.precisions.items()
+        for limit in beyond_target(
+            name, str(options.get("base", name)), recipe.build.backend, capabilities
+        )
+    )
+    if problems:
+        raise RecipeError(problems)
+
+
+def _targets(recipe: Recipe, device: Device | None) -> list[int]:
+    """The compute capabilities, times ten, that are known to be built for."""
+    asked: Any = recipe.build.options["compute_capabilities"]
+    known = [int(name) for name in asked if name != "current"]
+    if device is not None and (recipe.build.backend == "tensorrt" or "current" in asked):
+        known.append(round(float(dict(device.facts)["gpu.compute_capability"]) * 10))
+    return known
 
 
 def _problems(

@@ -10,7 +10,7 @@ from trtbuild.errors import MissingPackage, RecipeError, UsageError
 from trtbuild.graph.accepted import with_accepted
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import Device, options_of
-from trtbuild.graph.capable import check_capable
+from trtbuild.graph.capable import check_capable, check_targets
 from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.judge import any_failed, judge_gates
@@ -119,7 +119,8 @@ class Session:
             wanted = needed_by(rebuilder, selected)
             if any(rebuilder.tasks[task_id].stage == "build" for task_id in wanted):
                 try:
-                    check_capable(rebuilder.recipe, rebuilder.device)
+                    for check in (check_targets, check_capable):
+                        check(rebuilder.recipe, rebuilder.device)
                     check_deploy(rebuilder.recipe)
                 except RecipeError as error:
                     problems += error.problems

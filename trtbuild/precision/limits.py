@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trtbuild.errors import StageError
-
 NEEDED = {
     ("tensorrt", "bf16"): 80,
     ("tensorrt", "fp8"): 89,
@@ -69,13 +67,3 @@ def beyond_target(
         for capability in capabilities
         if capability < needed
     )
-
-
-def require_target(precision: str, base: str, backend: str, capabilities: Sequence[int]) -> None:
-    """Raises StageError for the first target that `beyond_target` names."""
-    for limit in beyond_target(precision, base, backend, capabilities):
-        raise StageError(
-            limit.what,
-            where="precisions",
-            hint="leave the precision out, or this target out of build.compute_capabilities",
-        )

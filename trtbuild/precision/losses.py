@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +19,9 @@ from trtbuild.precision.watch import open_watch
 
 CASES = 4
 """How many cases are run; the ranking of layers settles after one or two."""
+
+MASKS = 1e30
+"""Values beyond are what masks are made of (the lowest float32), which lower types saturate."""
 
 CEILING_DB = 150.0
 """What stands for equal: float32 itself has about this much."""
@@ -71,14 +75,28 @@ def suggest_keeping(losses: Sequence[Loss], most: int = 5) -> tuple[str, ...]:
     return tuple(itertools.islice(names, most))
 
 
+def loss_document(losses: Sequence[Loss], most: int = 20) -> list[dict[str, Any]]:
+    """The worst as JSON; a ratio that is not finite is null."""
+    return [
+        {name: _finite(value) for name, value in asdict(loss).items()} for loss in losses[:most]
+    ]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3) if math.isfinite(value) else None
+    return value
+
+
 @dataclass(slots=True)
 class _Sums:
     signal: float = field(default=0.0)
     noise: float = field(default=0.0)
 
     def add(self, expected: Array, got: Array) -> None:
-        wide = expected.astype(np.float64)
-        off = got.astype(np.float64) - wide
+        counted = np.abs(expected) < MASKS
+        wide = expected[counted].astype(np.float64)
+        off = got[counted].astype(np.float64) - wide
         self.signal += float(np.vdot(wide, wide))
         self.noise += float(np.vdot(off, off))
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
 from trtbuild.model.cases import CaseReader
-from trtbuild.model.onnx_file import load_structure
+from trtbuild.model.inputs import parse_inputs
+from trtbuild.model.onnx_file import load_model, load_structure
 from trtbuild.model.runner import Runner, UnsupportedModelError, open_model
+from trtbuild.precision.cases import open_cases
+from trtbuild.precision.losses import loss_document, measure_losses, suggest_keeping
 from trtbuild.precision.names import name_nodes
 from trtbuild.precision.obtained import count_types, node_types
+from trtbuild.precision.prepare import prepare
 from trtbuild.verify.metrics import evaluate
 from trtbuild.verify.result import Result, Score, Step
 from trtbuild.verify.results import CaseView, Results
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
 
 STEPS = (("export", "exported"), ("surgery", "rewritten"), ("quantize", "quantized"))
 """The steps that leave an ONNX file, in order, and the role of that file."""
+
+LOSS_CASES = 2
+"""Cases on which losses are measured: the ranking of layers settles after one or two."""
 
 LOW_PRECISIONS = ("fp16", "bf16", "int8", "fp8", "int4")
 """Variants that must have nodes which compute in that type: a variant that asks for fp16 and gets
@@ -68,6 +76,8 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
             last = context.inputs[role]
             _compare_graph(context, comparer, step, last, result)
     _obtained(context, last, result)
+    if "quantized" in context.inputs:
+        _losses(context, result)
     if context.options.get("gpu"):
         result.take(comparer.compare("engine", _Engine(context, _renames(context))))
         result.engine = "compared"
@@ -114,6 +124,25 @@ def _obtained(context: StageContext, path: Path, result: Result) -> None:
             f"no node of the graph computes in {result.precision}: {found}",
             "keep fewer nodes in fp32 (`keep_fp32`), or leave this precision out",
         )
+
+
+def _losses(context: StageContext, result: Result) -> None:
+    """Note where the precision loses most, tensor by tensor."""
+    context.reporter.progress("measuring where most is lost")
+    before = load_model(context.inputs.get("rewritten", context.inputs["exported"]))
+    prepare(before)
+    inputs = parse_inputs(context.options["inputs"])
+    renames = _renames(context)
+    items = tuple(replace(item, name=renames.get(item.name, item.name)) for item in inputs)
+    with open_cases(context.inputs["reference"], items, renames) as cases:
+        some = cases.typical(LOSS_CASES)
+    try:
+        losses = measure_losses(before, load_model(context.inputs["quantized"]), some)
+    except StageError as error:
+        context.reporter.warn(f"where most is lost could not be measured: {error.what}")
+        return
+    result.losses = loss_document(losses)
+    result.keeping = suggest_keeping(losses)
 
 
 def _scores(context: StageContext, reader: CaseReader, last: Results, result: Result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,8 @@ class Result:
     scores: dict[str, Score] = field(default_factory=dict)
     engine: str = NO_DEVICE
     obtained: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    losses: list[dict[str, Any]] = field(default_factory=list)  # tensors, the worst first
+    keeping: tuple[str, ...] = ()  # nodes to try in `keep_fp32`
     failures: list[str] = field(default_factory=list)
     hint: str = ""  # of the first failure
     complete: bool = False  # whether everything was compared, whatever came of it
@@ -113,8 +116,24 @@ class Result:
             more = len(self.failures) - 1
             others = f" (and {more} more: see verify.json)" if more else ""
             raise StageError(
-                f"{self.precision} does not pass: {self.failures[0]}{others}", hint=self.hint
+                f"{self.precision} does not pass: {self.failures[0]}{others}",
+                hint=f"{self.hint}{self._most_lost()}",
             )
+
+    def _most_lost(self) -> str:
+        """Where the precision loses most, and the line to try, in the words of a hint."""
+        if not self.keeping:
+            return ""
+        worst = ", ".join(
+            f"{loss['node']} ({loss['op_type']}, {_decibels(loss['snr_db'])})"
+            for loss in self.losses
+            if loss["node"] in self.keeping
+        )
+        names = ", ".join(json.dumps(name) for name in self.keeping)
+        return (
+            f"\nmost is lost in {worst}; try\n    {self.precision}: {{keep_fp32: [{names}]}}\n"
+            f"or let `trtbuild sensitivity RECIPE --precision {self.precision}` find the fewest"
+        )
 
     def document(self) -> dict[str, Any]:
         """verify.json; numbers that JSON lacks (an infinite ratio: no difference) are null."""
@@ -126,8 +145,14 @@ class Result:
             "steps": [_step(step) for step in self.steps],
             "metrics": {name: _score(score) for name, score in self.scores.items()},
             "engine": self.engine,
+            "losses": self.losses,
+            "keep_fp32": list(self.keeping),
             "precision_obtained": {name: dict(types) for name, types in self.obtained.items()},
         }
+
+
+def _decibels(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.1f} dB"
 
 
 def _case(index: int | None, worst: tuple[str, int] | None) -> str:
