@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": "say how a task's action differs from the recorded one, field by field",
     "validate": "check recipes: every problem at once, with its place",
     "schema": "print the JSON Schema of recipes or results, for editors and other tools",
+    "sensitivity": "measure what each node's low precision costs, and which few to keep in fp32",
     "bench": "measure an engine file on the GPU, with a recipe or without",
     "compare": "say how two engines, results or variants differ",
     "accept": "make the present benchmark results what regressions are judged against",

@@ -28,12 +28,12 @@ from trtbuild.graph.bind import (
     Device,
     Outputs,
     bind,
-    input_paths,
     options_of,
     uses_gpu,
 )
 from trtbuild.graph.execute import Executor, Progress, Request
-from trtbuild.graph.results import Results, project_of
+from trtbuild.graph.request import inputs_of, request_of
+from trtbuild.graph.results import Results
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
@@ -312,22 +312,15 @@ class Rebuilder:
             yield {"CUDA_VISIBLE_DEVICES": lease.device.uuid}
 
     def _request(self, task: Task, environment: Mapping[str, str]) -> Request:
-        stage = STAGES[task.stage]
-        artifacts = {
-            (needed, output.name): self.workspace.path(self.tasks[needed], output.files[0])
-            for needed in task.needs
-            for output in STAGES[self.tasks[needed].stage].outputs
-        }
-        folder = self.recipe.folder.resolve()
-        return Request(
-            module=stage.module,
-            options=options_of(task, stage, self.device),
-            inputs=input_paths(task, artifacts, folder),
-            folder=folder,
-            project=project_of(folder),
-            exclude=(self.workspace.root.parent, self.store.root),
+        inputs = inputs_of(task, self.tasks, self.workspace, self.recipe)
+        return request_of(
+            task,
+            inputs,
+            self.recipe,
+            self.workspace,
+            self.store,
+            device=self.device,
             environment=environment,
-            shared=self.store.root / "shared",
         )
 
     def _waits(self, task: Task) -> None:

@@ -51,6 +51,7 @@ class Session:
         executor: Executor | None = None,
     ) -> None:
         self.settings = settings
+        self.store = store
         self.executor = executor or LocalExecutor()
         devices = [device_of(recipe) for recipe in recipes]
         self.rebuilders = tuple(
@@ -70,6 +71,10 @@ class Session:
             for recipe, device in zip(recipes, devices, strict=True)
         )
         self.selected = tuple(_select(r, settings) for r in self.rebuilders)
+
+    def select(self, tasks: Sequence[str]) -> None:
+        """Want these tasks of every recipe, instead of what the settings select."""
+        self.selected = tuple(list(tasks) for _ in self.rebuilders)
 
     def run(self) -> bool:
         """Bring the selection up to date; whether nothing failed. Raises MissingPackage."""

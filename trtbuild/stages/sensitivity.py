@@ -70,6 +70,7 @@ def run(context: StageContext) -> None:
         judged = _Judge(options)
         keeping = fewest_kept(board, some, probes, judged.accept, clock)
         document = _document(key, board, probes, keeping, str(options["precision"]))
+        document["reused"] = sum(probe.node in known for probe in probes)
     text = json.dumps(document, indent=1, allow_nan=False)
     (context.outputs / "sensitivity.json").write_text(text + "\n")
 

@@ -1,0 +1,138 @@
+"""`trtbuild sensitivity`, and what verify says of a precision that loses too much."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.project import Project
+
+RECIPE = """\
+trtbuild: 1
+name: net
+model: {onnx: net.onnx}
+inputs:
+  x: {dtype: float32, min: [1, 32], opt: [8, 32], max: [8, 32]}
+precisions:
+  fp32: {}
+  int8:
+build: {backend: tensorrt_rtx, optimization_level: 0}
+calibration: {dataset: {npz: data.npz}, method: minmax}
+verify:
+  dataset: {npz: data.npz}
+  tolerance: {int8: {snr_db: 30}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Four products, the second of which has one input that dwarfs the rest."""
+    project = Project(tmp_path)
+    random = np.random.default_rng(0)
+    nodes, weights, value = [], [], "x"
+    for n in range(4):
+        matrix = random.normal(0, 0.2, (32, 32)).astype(np.float32)
+        if n == 0:
+            matrix[:, 0] *= 400
+        if n == 1:
+            matrix[0] = 0
+        weights.append(numpy_helper.from_array(matrix, f"w{n}"))
+        nodes.append(helper.make_node("MatMul", [value, f"w{n}"], [f"y{n}"], name=f"product{n}"))
+        value = f"y{n}"
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 32])],
+        [helper.make_tensor_value_info(value, TensorProto.FLOAT, ["n", 32])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    onnx.save(model, str(project.folder / "net.onnx"))
+    np.savez(project.folder / "data.npz", x=random.normal(size=(128, 32)).astype(np.float32))
+    project.write("net.yaml", RECIPE)
+    return project
+
+
+def test_verify_names_the_layer_that_loses_most_and_the_line_to_try(project: Project) -> None:
+    result = project.trtbuild("run", "net.yaml")
+    assert result.code == 1
+    assert "int8 does not pass: quantize: output 'y3' has snr_db" in result.err
+    assert re.search(r"most is lost in .*product1 \(MatMul, \d", result.err)
+    assert 'int8: {keep_fp32: ["product1"' in result.err
+    report = next(project.folder.rglob("verify.failed.json"))
+    document = json.loads(report.read_text())
+    worst = document["losses"][0]
+    assert (worst["node"], worst["type"]) == ("product1", "int8")
+    assert [loss["snr_db"] for loss in document["losses"]] == sorted(
+        loss["snr_db"] for loss in document["losses"]
+    )
+    assert document["keep_fp32"][0] == "product1"
+
+
+def test_the_lines_it_gives_make_verify_pass(project: Project) -> None:
+    found = project.trtbuild("sensitivity", "net.yaml", "--precision", "int8", "--json")
+    assert found.code == 0, found.err
+    document = found.json
+    assert document["complete"]
+    assert document["probes"][0]["node"] == "product1"
+    assert document["keeping"] == {"nodes": ["product1"], "enough": True, "settled": True}
+    lines = document["yaml"].replace("int8:\n", "  int8:\n").replace("\n  ", "\n    ")
+    project.write("net.yaml", RECIPE.replace("  int8:\n", lines))
+    after = project.trtbuild("run", "net.yaml")
+    assert after.code == 0, after.out + after.err
+
+
+def test_what_was_measured_before_is_not_measured_again(project: Project) -> None:
+    command = ("sensitivity", "net.yaml", "--precision", "int8", "--json")
+    hasty = project.trtbuild(*command, "--seconds", "0.000001")
+    assert hasty.code == 1  # nothing could be measured, and so no answer is called one
+    assert not hasty.json["complete"]
+    first = project.trtbuild(*command)
+    assert (first.code, first.json["complete"], first.json["reused"]) == (0, True, 0)
+    again = project.trtbuild(*command)
+    assert again.json["reused"] == len(again.json["probes"]) == 4
+    assert again.json["probes"] == first.json["probes"]
+    other = project.trtbuild(*command, "--cases", "2")
+    assert other.json["reused"] == 0
+
+
+def test_it_prints_a_table_and_lines_to_paste(project: Project) -> None:
+    result = project.trtbuild("sensitivity", "net.yaml", "--precision", "int8")
+    assert "4 of 4 nodes measured, each alone in int8:" in result.out
+    assert 'int8:\n    keep_fp32:\n      - "product1"' in result.out
+
+
+def test_a_precision_that_the_recipe_lacks_is_measured_with_its_defaults(project: Project) -> None:
+    result = project.trtbuild("sensitivity", "net.yaml", "--precision", "fp8", "--json")
+    assert result.json["precision"] == "fp8"
+    assert result.json["complete"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "said"),
+    [("fp32", "'fp32' changes no node"), ("int7", "'int7' is no precision")],
+)
+def test_what_is_no_low_precision_is_refused(project: Project, precision: str, said: str) -> None:
+    result = project.trtbuild("sensitivity", "net.yaml", "--precision", precision)
+    assert result.code == 2
+    assert said in result.err
+    assert "give one of fp16, bf16, int8, fp8, int4" in result.err
+
+
+def test_int8_without_calibration_is_told(project: Project) -> None:
+    text = RECIPE.replace("  int8:\n", "").replace("  tolerance: {int8: {snr_db: 30}}\n", "")
+    project.write(
+        "net.yaml",
+        "".join(
+            line for line in text.splitlines(keepends=True) if not line.startswith("calibration")
+        ),
+    )
+    result = project.trtbuild("sensitivity", "net.yaml", "--precision", "int8")
+    assert result.code == 2
+    assert "int8 needs data to calibrate on" in result.err

@@ -1,0 +1,51 @@
+"""What a task's stage is asked to do, as a child process reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trtbuild.graph.action import Task
+from trtbuild.graph.bind import Device, input_paths, options_of
+from trtbuild.graph.execute import Request
+from trtbuild.graph.results import project_of
+from trtbuild.graph.workspace import Workspace
+from trtbuild.recipe.model import Recipe
+from trtbuild.stages import STAGES
+from trtbuild.store.store import Store
+
+
+def inputs_of(
+    task: Task, tasks: Mapping[str, Task], workspace: Workspace, recipe: Recipe
+) -> dict[str, Path]:
+    """Where each role's main file lies: beside the recipe, or among the outputs of other tasks."""
+    artifacts = {
+        (needed, output.name): workspace.path(tasks[needed], output.files[0])
+        for needed in task.needs
+        for output in STAGES[tasks[needed].stage].outputs
+    }
+    return input_paths(task, artifacts, recipe.folder.resolve())
+
+
+def request_of(
+    task: Task,
+    inputs: Mapping[str, Path],
+    recipe: Recipe,
+    workspace: Workspace,
+    store: Store,
+    *,
+    device: Device | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Request:
+    """The request of a task whose inputs are these."""
+    stage, folder = STAGES[task.stage], recipe.folder.resolve()
+    return Request(
+        module=stage.module,
+        options=options_of(task, stage, device),
+        inputs=inputs,
+        folder=folder,
+        project=project_of(folder),
+        exclude=(workspace.root.parent, store.root),
+        environment=environment or {},
+        shared=store.root / "shared",
+    )

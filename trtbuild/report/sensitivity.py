@@ -1,0 +1,34 @@
+"""What each node's low precision costs, for a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+SHOWN = 12
+
+
+def print_sensitivity(document: dict[str, Any], place: Path) -> None:
+    """The nodes that cost most, and the lines to paste; `place` holds the whole document."""
+    probes, precision = document["probes"], document["precision"]
+    print(f"{len(probes)} of {document['nodes']} nodes measured, each alone in {precision}:")
+    for probe in probes[:SHOWN]:
+        lost = "not finite" if probe["snr_db"] is None and probe["noise"] is None else "no loss"
+        loss = lost if probe["snr_db"] is None else f"{probe['snr_db']:.1f} dB"
+        print(f"  {loss:>10}  {probe['node']}")
+    if len(probes) > SHOWN:
+        print(f"  and {len(probes) - SHOWN} more, which cost less: {place}")
+    keeping = document["keeping"]
+    if not keeping["enough"]:
+        why = (
+            "even with every node in fp32 the outputs are not within the tolerance"
+            if keeping["settled"]
+            else "the time was up before enough nodes were found: run it again to go on from here"
+        )
+        print(f"\n{why}")
+    elif not keeping["nodes"]:
+        print("\nThe outputs are within the tolerance: nothing need be kept in fp32.")
+    else:
+        few = "the fewest that reach the tolerance" if keeping["settled"] else "enough"
+        print(f"\nKeep {len(keeping['nodes'])} in fp32 ({few}); below `precisions:` in the recipe:")
+        print("  " + document["yaml"].rstrip().replace("\n", "\n  "))
