@@ -185,6 +185,8 @@ def _verify(
         "renames": _renames(recipe),
         "tolerance": verify.tolerance.get(variant, {}),
         "metrics": verify.options.get("metrics", {}),
+        # A candidate that does not pass is a result: it is cached, and not chosen.
+        **({"required": False} if recipe.best else {}),
     }
     inputs: list[InputRef] = [
         ArtifactRef("reference", reference.id, "reference"),

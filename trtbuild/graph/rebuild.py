@@ -31,6 +31,7 @@ from trtbuild.graph.bind import (
     options_of,
     uses_gpu,
 )
+from trtbuild.graph.choose import Choice
 from trtbuild.graph.execute import Executor, Progress, Request
 from trtbuild.graph.request import inputs_of, request_of
 from trtbuild.graph.results import Results
@@ -95,6 +96,7 @@ class Rebuilder:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Outputs] = field(default_factory=dict)
     gates: dict[str, tuple[Judgement, ...]] = field(default_factory=dict)  # by task, after a run
+    choice: Choice | None = None  # of the best variant, after a run
     cached: Results = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from trtbuild.graph.accepted import with_accepted
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import Device, options_of
 from trtbuild.graph.capable import check_capable, check_targets
+from trtbuild.graph.choose import choose
 from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.judge import any_failed, judge_gates
@@ -88,17 +89,16 @@ class Session:
                 self.rebuilders,
                 self.selected,
                 jobs=self.settings.jobs,
-                keep_going=self.settings.keep_going or self.settings.only_cached,
+                keep_going=self.settings.keep_going
+                or self.settings.only_cached
+                or any(rebuilder.recipe.best for rebuilder in self.rebuilders),
             )
         for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
             _fill_in(rebuilder, needed_by(rebuilder, selected))
         for rebuilder in self.rebuilders:
             rebuilder.gates = judge_gates(rebuilder)
-        return not any(
-            any_failed(rebuilder.gates)
-            or any(outcome.verdict is Verdict.FAILED for outcome in rebuilder.outcomes.values())
-            for rebuilder in self.rebuilders
-        )
+            rebuilder.choice = choose(rebuilder)
+        return not any(_failed(rebuilder) for rebuilder in self.rebuilders)
 
     def preview(self) -> None:
         """Fill each rebuilder's outcomes with what a run would do; nothing is changed."""
@@ -237,6 +237,20 @@ def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
             text = "not begun: another task failed before (--continue goes on)"
             reason = Reason(ReasonKind.UPSTREAM_FAILED, text)
         rebuilder.outcomes[task_id] = Outcome(task, Verdict.SKIPPED, (reason,))
+
+
+def _failed(rebuilder: Rebuilder) -> bool:
+    """Whether a gate was broken or a task failed, other than those of a candidate not chosen."""
+    choice = rebuilder.choice
+    if choice is not None and choice.variant is None:
+        return True
+    counted = {
+        task_id: outcome
+        for task_id, outcome in rebuilder.outcomes.items()
+        if choice is None or outcome.task.variant in (None, choice.variant)
+    }
+    gates = {task_id: found for task_id, found in rebuilder.gates.items() if task_id in counted}
+    return any_failed(gates) or any(o.verdict is Verdict.FAILED for o in counted.values())
 
 
 def _failed_before(rebuilder: Rebuilder, task: Task) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from trtbuild.recipe.benchmark_section import benchmark_section
 from trtbuild.recipe.build_section import build_section
@@ -24,7 +23,12 @@ from trtbuild.recipe.model import (
     Triton,
     Verify,
 )
-from trtbuild.recipe.precision_section import calibration_section, precision_section
+from trtbuild.recipe.precision_section import (
+    BEST,
+    calibration_section,
+    candidates,
+    precision_section,
+)
 from trtbuild.recipe.problems import Key
 from trtbuild.recipe.raw import (
     RawCalibration,
@@ -49,7 +53,8 @@ RANDOM: RawDataset = {"random": {"seed": 0}}
 
 def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> Recipe:
     """The recipe that a checked document describes."""
-    precisions = raw.get("precisions", PRECISIONS)
+    written = raw.get("precisions", PRECISIONS)
+    precisions = candidates(written, calibrated="calibration" in raw)
     inputs = tuple(input_of(name, item) for name, item in raw["inputs"].items())
     return Recipe(
         name=raw["name"],
@@ -57,7 +62,8 @@ def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> 
         inputs=inputs,
         outputs=tuple(raw.get("outputs", ())),
         surgery=tuple(_step(step) for step in raw.get("surgery", ())),
-        precisions={name: _precision(name, precisions) for name in precisions},
+        precisions={name: precision_section(name, given) for name, given in precisions.items()},
+        best=BEST in written,
         build=build_section(raw.get("build", {})),
         calibration=_calibration(raw["calibration"], path.parent) if "calibration" in raw else None,
         verify=_verify(raw["verify"], list(precisions), path.parent) if "verify" in raw else None,
@@ -114,10 +120,6 @@ def _step(step: RawStep) -> SurgeryStep:
     if step["op"] == "remove_nodes":
         options = {"nodes": [], "op_types": [], **options}
     return SurgeryStep(step["op"], options)
-
-
-def _precision(name: str, precisions: Any) -> Options:
-    return precision_section(name, precisions[name] if isinstance(precisions, dict) else None)
 
 
 def _calibration(raw: RawCalibration, folder: Path) -> Calibration:

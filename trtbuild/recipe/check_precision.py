@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from trtbuild.recipe.precision_section import DEFAULTS, UNCHANGED, needs_data
+from trtbuild.recipe.precision_section import (
+    BEST,
+    DEFAULTS,
+    UNCHANGED,
+    candidates,
+    needs_data,
+)
 from trtbuild.recipe.problems import Key, Problem, did_you_mean
 from trtbuild.recipe.raw import RawRecipe
 
@@ -17,7 +23,10 @@ Has = Callable[..., bool]
 def check_precisions(raw: RawRecipe) -> Iterator[Problem]:
     """Options that a precision does not have, and data that one needs and the recipe lacks."""
     precisions = raw.get("precisions") or []
-    options = precisions if isinstance(precisions, dict) else dict.fromkeys(precisions)
+    if isinstance(precisions, dict) and precisions.get(BEST):
+        text = "best has no options: give them to the candidates beside it"
+        yield Problem(("precisions", BEST), text)
+    options = candidates(precisions, calibrated="calibration" in raw) if precisions else {}
     for name, given in options.items():
         for option in given or {}:
             if option not in DEFAULTS[name]:

@@ -20,6 +20,7 @@ from trtbuild.recipe.check_precision import (
 from trtbuild.recipe.check_python import check_callable
 from trtbuild.recipe.dataset_section import KINDS, LABELLED, check_dataset
 from trtbuild.recipe.model import JSONValue
+from trtbuild.recipe.precision_section import candidates
 from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed
 from trtbuild.recipe.raw import RawDataset, RawMetric, RawRecipe, RawTorch
 from trtbuild.recipe.schema import ValidationMemo
@@ -148,9 +149,10 @@ def _verify(checked: Checked) -> Iterator[Problem]:
     if "dataset" in verify:
         yield from _dataset(checked, verify["dataset"], ("verify", "dataset"))
     # A name that the schema refused stands for the others, which would all be told to be missing.
-    precisions = checked.raw.get("precisions", None if checked.has("precisions") else PRECISIONS)
+    written = checked.raw.get("precisions", None if checked.has("precisions") else PRECISIONS)
+    precisions = written and candidates(written, calibrated=checked.has("calibration"))
     for name in verify.get("tolerance", {}):
-        if precisions is not None and name not in precisions:
+        if precisions and name not in precisions:
             text = f"'{name}' is not in precisions ({', '.join(precisions)})"
             yield Problem(("verify", "tolerance", name), text, "add it there, or leave this out")
     for name, metric in verify.get("metrics", {}).items():

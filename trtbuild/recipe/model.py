@@ -163,6 +163,7 @@ class Recipe:
     outputs: tuple[str, ...]
     surgery: tuple[SurgeryStep, ...]
     precisions: dict[str, Options]  # variant name -> options of that precision
+    best: bool  # whether they are candidates, of which the best is kept
     build: Build
     calibration: Calibration | None
     verify: Verify | None

@@ -36,6 +36,22 @@ DEFAULTS: dict[str, Options] = {
 """The options that each precision has, and what they are where the recipe does not say."""
 
 
+BEST = "best"
+"""Among the precisions it says that the others are candidates, of which the best is kept."""
+
+
+def candidates(precisions: Any, *, calibrated: bool) -> dict[str, Any]:
+    """The precisions that are built, with their options as written; `best` is none of them."""
+    if isinstance(precisions, dict):
+        named = dict(precisions)
+    else:
+        named = dict.fromkeys([precisions] if isinstance(precisions, str) else precisions)
+    named.pop(BEST, None)
+    if not named:
+        named = dict.fromkeys(("fp32", "fp16", *(("int8", "fp8") if calibrated else ())))
+    return named
+
+
 def precision_section(name: str, given: RawPrecision | None) -> Options:
     """The options of one precision, defaults filled in."""
     return {**DEFAULTS[name], **whole(given or {})}

@@ -241,7 +241,7 @@ class RawRecipe(TypedDict, total=False):
     inputs: dict[str, RawInput]
     outputs: list[str]
     surgery: list[RawStep]
-    precisions: list[str] | dict[str, RawPrecision | None]
+    precisions: str | list[str] | dict[str, RawPrecision | None]
     build: RawBuild
     calibration: RawCalibration
     verify: RawVerify

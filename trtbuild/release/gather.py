@@ -87,7 +87,8 @@ def gather(rebuilder: Rebuilder, lock: Lock, *, with_onnx: bool) -> Gathered:
         found.shared.setdefault("notice", []).append(
             found.add(name, "notice", path, digest_of_file(path))["path"]
         )
-    for variant in recipe.precisions:
+    best = rebuilder.choice.variant if rebuilder.choice else None
+    for variant in (best,) if best else recipe.precisions:
         found.variants.append(_variant(found, variant, with_onnx=with_onnx))
     return found
 

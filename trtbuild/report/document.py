@@ -58,6 +58,7 @@ def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:
             for task_id, judgements in rebuilder.gates.items()
             for judgement in judgements
         ],
+        "best": rebuilder.choice.document() if rebuilder.choice else None,
         "variants": [dataclasses.asdict(summary) for summary in summarise(rebuilder)],
     }
 

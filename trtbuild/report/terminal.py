@@ -150,6 +150,10 @@ def print_outcomes(rebuilders: Sequence[Rebuilder]) -> None:
             print(_up_to_date_line(rebuilder))
     if changed:
         _print_table(changed)
+    for rebuilder in rebuilders:
+        if rebuilder.choice is not None:
+            lead = "best is " if rebuilder.choice.variant else ""
+            print(f"{rebuilder.recipe.name}: {lead}{rebuilder.choice.text}")
     if any(rebuilder.gates for rebuilder in rebuilders):
         from trtbuild.report.gates import print_gates
 
