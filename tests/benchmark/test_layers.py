@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from trtbuild.benchmark.layers import LayerTimes, layer_facts, layer_table
+from trtbuild.benchmark.layers import LayerTimes, layer_facts, layer_table, layer_types
 
 
 def test_two_layers_of_one_name_are_told_apart_by_their_place() -> None:
@@ -64,3 +64,11 @@ def test_the_table_has_the_slowest_layer_first_and_its_share() -> None:
         times.report(name, ms)
     table = layer_table(times, {})
     assert [(row["name"], row["percentage"]) for row in table] == [("slow", 75.0), ("fast", 25.0)]
+
+
+def test_types_are_counted_by_the_names_of_precisions() -> None:
+    outputs = [{"DataType": name} for name in ("Half", "FP16", "Float", "BF16", "Int8", "FP32")]
+    layers = [{"Name": str(n), "Outputs": [output]} for n, output in enumerate(outputs)]
+    found = layer_types(json.dumps({"Layers": layers}))
+    assert found == {"bf16": 1, "fp16": 2, "fp32": 2, "int8": 1}
+    assert layer_types(json.dumps({"Layers": ["names", "only"]})) == {}

@@ -78,6 +78,7 @@ def test_a_default_that_is_written_down_changes_no_action(folder: Path) -> None:
         "optimization_level": None,
         "compute_capabilities": [],
         "tf32": True,
+        "profiling_verbosity": "detailed",
     }
     same = "refit: none, strip_weights: false, tiling_level: none, compilation_cache: true"
     assert options(same) == plain

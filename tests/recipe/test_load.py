@@ -74,6 +74,7 @@ def test_every_key_of_a_recipe_arrives_as_a_plain_value(folder: Path) -> None:
             "optimization_level": 3,
             "compute_capabilities": ["86", "89", "120"],
             "tf32": False,
+            "profiling_verbosity": "detailed",
         },
     )
 
@@ -130,6 +131,7 @@ def test_a_small_recipe_gets_the_defaults(folder: Path) -> None:
             "optimization_level": None,
             "compute_capabilities": [],
             "tf32": True,
+            "profiling_verbosity": "detailed",
         },
     )
     assert recipe.verify is None

@@ -194,7 +194,7 @@ def test_a_graph_with_plugins_is_left_to_the_gpu_and_said(folder: Path) -> None:
 def test_an_fp16_variant_without_fp16_fails_and_the_share_is_named(folder: Path) -> None:
     error, document, _ = failed(folder, saved(folder, mlp(), mlp(), mlp()), precision="fp16")
     assert error.what == (
-        "fp16 does not pass: no node of the graph computes in fp16: 2 of 2 in fp32"
+        "fp16 does not pass: none of the nodes of the graph computes in fp16: 2 of 2 in fp32"
     )
     assert document["precision_obtained"] == {"graph": {"fp32": 2}}
     assert all(step["passed"] for step in document["steps"])

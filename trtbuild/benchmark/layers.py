@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import re
 import statistics
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from trtbuild.recipe.model import Options
+
+_PRECISIONS = {
+    "float": "fp32",
+    "float32": "fp32",
+    "half": "fp16",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+}
+"""The inspector's names of types that are not those of the precisions, in lower case."""
 
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: (.+?)\](?=\x1e|\[|$)")
 
@@ -88,6 +98,16 @@ def layer_facts(inspector: str) -> dict[str, LayerFacts]:
         return {}
     layers = document.get("Layers", []) if isinstance(document, dict) else []
     return dict(_facts(layer) for layer in layers)
+
+
+def layer_types(inspector: str) -> dict[str, int]:
+    """How many outputs of layers there are of each element type, by the names of precisions where
+    there is one; empty where the engine tells no types.
+    """
+    counts: Counter[str] = Counter()
+    for facts in layer_facts(inspector).values():
+        counts.update(_PRECISIONS.get(name.lower(), name.lower()) for name in facts.types if name)
+    return dict(sorted(counts.items()))
 
 
 def layer_table(times: LayerTimes, facts: Mapping[str, LayerFacts]) -> list[Options]:

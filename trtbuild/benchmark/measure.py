@@ -56,17 +56,9 @@ def measure_engine(
             cuda_graph=streams[0].launched_by,
             memory=max(memory, 0),
             outputs=streams[0].outputs(),
-            layers=layer_information(engine, streams[0].native) if layers else "",
+            layers=engine.layer_information(streams[0].native) if layers else "",
             warnings=tuple(dict.fromkeys(warned)),
         )
     finally:
         for stream in streams:
             stream.free()
-
-
-def layer_information(engine: Engine, native: object) -> str:
-    """The inspector's JSON of all layers, with the context's shapes, verbatim."""
-    trt = engine.flavour.module
-    inspector = engine.native.create_engine_inspector()
-    inspector.execution_context = native
-    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))

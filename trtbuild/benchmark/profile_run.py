@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trtbuild.benchmark.layers import LayerTimes
-from trtbuild.benchmark.measure import layer_information
 from trtbuild.benchmark.settings import Settings
 from trtbuild.benchmark.streams import context_options
 from trtbuild.trt.callbacks import profiler
@@ -38,7 +37,7 @@ def profile_layers(
     # Else each enqueue waits for the layers' times, and so does every kernel behind it.
     native.enqueue_emits_profile = False
     _repeat(session, settings.duration_s, settings.iterations)
-    return times, layer_information(engine, native)
+    return times, engine.layer_information(native)
 
 
 def _repeat(session: Session, seconds: float, least: int) -> None:

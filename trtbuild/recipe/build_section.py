@@ -33,6 +33,8 @@ def build_section(build: RawBuild) -> Build:
         "optimization_level": None,
         "compute_capabilities": [],
         "tf32": True,
+        # TensorRT's own default gives names only, and then nobody can say what was obtained.
+        "profiling_verbosity": "detailed",
     }
     for row, value in present(build):
         if row.key in ("device", "timing_cache.file"):

@@ -37,6 +37,9 @@ STEPS = (("export", "exported"), ("surgery", "rewritten"), ("quantize", "quantiz
 LOSS_CASES = 2
 """Cases on which losses are measured: the ranking of layers settles after one or two."""
 
+LOW_FLOATS = ("fp16", "bf16")
+"""Those that an engine's layers show at their outputs; int8 and less may be fused out of sight."""
+
 LOW_PRECISIONS = ("fp16", "bf16", "int8", "fp8", "int4")
 """Variants that must have nodes which compute in that type: a variant that asks for fp16 and gets
 an fp32 engine fails, though its numbers are right.
@@ -80,8 +83,12 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
     if "quantized" in context.inputs:
         _losses(context, result)
     if context.options.get("gpu"):
-        result.take(comparer.compare("engine", _Engine(context, _renames(context))))
+        engine = _Engine(context, _renames(context))
+        result.take(comparer.compare("engine", engine))
         result.engine = "compared"
+        if engine.types:
+            result.obtained["layers"] = engine.types
+            _require_obtained(result, "engine's layers", engine.types, LOW_FLOATS)
     assert comparer.last is not None  # noqa: S101 - the export is always compared
     _scores(context, reader, comparer.last, result)
     result.complete = True
@@ -118,11 +125,18 @@ def _obtained(context: StageContext, path: Path, result: Result) -> None:
     if "info" in context.inputs:
         info = json.loads(context.inputs["info"].read_bytes())
         result.obtained["engine"] = info["tensor_types"]
+    _require_obtained(result, "nodes of the graph", types, LOW_PRECISIONS)
+
+
+def _require_obtained(
+    result: Result, what: str, types: Mapping[str, int], precisions: tuple[str, ...]
+) -> None:
+    """A variant of these precisions must have something in its type."""
     total = sum(types.values())
-    if result.precision in LOW_PRECISIONS and total and not types.get(result.precision):
+    if result.precision in precisions and total and not types.get(result.precision):
         found = ", ".join(f"{count} of {total} in {name}" for name, count in types.items())
         result.fail(
-            f"no node of the graph computes in {result.precision}: {found}",
+            f"none of the {what} computes in {result.precision}: {found}",
             "keep fewer nodes in fp32 (`keep_fp32`), or leave this precision out",
         )
 
@@ -199,12 +213,18 @@ class _Engine:
         items: Any = info["inputs"]
         self._names = names
         self.inputs = _old_names([item["name"] for item in items], names)
+        self.types: dict[str, int] = {}  # of its layers' outputs, once it ran
+
+    def _inspect(self, layers: str) -> None:
+        from trtbuild.benchmark.layers import layer_types
+
+        self.types = layer_types(layers)
 
     def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
         from trtbuild.trt.runtime import run_engine
 
         feeds = (_with_new_names(values, self._names) for values in cases)
-        for outputs in run_engine(self._path, self._backend, feeds):
+        for outputs in run_engine(self._path, self._backend, feeds, inspect=self._inspect):
             yield _with_old_names(outputs, self._names)
 
 

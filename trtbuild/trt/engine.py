@@ -52,6 +52,14 @@ class Engine:
         """Another engine of the same plan, to time it; None where TensorRT refuses."""
         return self._runtime.deserialize_cuda_engine(plan)
 
+    def layer_information(self, context: Any = None) -> str:
+        """The inspector's JSON of all layers, verbatim; with the shapes of an execution context."""
+        inspector = self.native.create_engine_inspector()
+        if context is not None:
+            inspector.execution_context = context
+        form = self.flavour.module.LayerInformationFormat.JSON
+        return str(inspector.get_engine_information(form))
+
     def failure(self, what: str) -> StageError:
         """What TensorRT said last, as an error of this engine."""
         said = self.log.errors[-1] if self.log.errors else "TensorRT gave no reason"

@@ -61,9 +61,7 @@ def engine_facts(path: Path, backend: str) -> dict[str, Any]:
 
 
 def _layers(engine: Engine) -> list[str]:
-    inspector = engine.native.create_engine_inspector()
-    form = engine.flavour.module.LayerInformationFormat.JSON
-    found = json.loads(inspector.get_engine_information(form)).get("Layers", [])
+    found = json.loads(engine.layer_information()).get("Layers", [])
     # Names alone are texts; with details each layer is a mapping (profiling_verbosity).
     return [item if isinstance(item, str) else str(item.get("Name", "")) for item in found]
 

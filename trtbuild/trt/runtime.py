@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from trtbuild.cuda.device import Device, Stream, open_device
@@ -49,19 +49,23 @@ def run_engine(
     cases: Iterable[Mapping[str, Array]],
     *,
     device: Device | None = None,
+    inspect: Callable[[str], None] = lambda _: None,
 ) -> Iterator[dict[str, Array]]:
     """The engine's outputs for each case, in order: name -> array in, name -> array out.
 
     Floating-point inputs are rounded to the engine's types; outputs come in the engine's types,
     bfloat16 and float8 as ml_dtypes. Each case runs in the first optimization profile that its
-    shapes fit. Raises StageError for an engine that does not load here, shapes outside every
-    profile, memory that runs out, and a GPU that is lost. Close the iterator, or exhaust it, to
-    give the GPU's memory back.
+    shapes fit. `inspect` gets the inspector's JSON of the engine's layers.
+
+    Raises StageError for an engine that does not load here, shapes outside every profile, memory
+    that runs out, and a GPU that is lost. Close the iterator, or exhaust it, to give the GPU's
+    memory back.
     """
     own = device is None
     device = open_device() if device is None else device
     try:
         with opened(path, backend, device) as engine:
+            inspect(engine.layer_information())
             runner = Runner(engine, device.stream())
             for number, case in enumerate(cases):
                 yield _placed(runner, case, number, path)

@@ -163,7 +163,8 @@ PLUGIN_OPTIONS = (
 LOOKING_IN = (
     Option(
         "profiling_verbosity",
-        "What the engine tells of its layers: nothing, their names, or all details.",
+        "What the engine tells of its layers: nothing, their names, or all details, from which "
+        "`verify` reads the types that were obtained.",
         {},
         ("detailed",),
         "choice",
@@ -171,7 +172,7 @@ LOOKING_IN = (
         "ProfilingVerbosity",
         EVERYWHERE,
         {name.lower(): Value(name) for name in ("NONE", "LAYER_NAMES_ONLY", "DETAILED")},
-        default="layer_names_only",
+        default="detailed",
     ),
     Option(
         "debug_tensors",
