@@ -72,3 +72,16 @@ def test_roles_of_inputs_name_the_libraries_in_the_order_of_the_recipe() -> None
     assert [path.name for path in found.dynamic] == [f"{index}.so" for index in range(12)]
     assert found.serialize == ()
     assert plugins_of({"model": Path("m.onnx")}) == NONE
+
+
+def test_a_runtime_loads_the_libraries_that_an_engine_needs(rtx: Flavour, tmp_path: Path) -> None:
+    made = tmp_path / "lib.so"
+    made.write_bytes(b"no library")
+    with recording(rtx) as log:
+        for plugins in (Plugins(static=(made,)), Plugins(dynamic=(made,))):
+            try:
+                runtime = log.create("Runtime")
+            except StageError:
+                pytest.skip("TensorRT-RTX makes no runtime without a GPU")
+            with pytest.raises(StageError, match=r"plugin library cannot be loaded"):
+                load_plugins(log, runtime, plugins)

@@ -199,6 +199,7 @@ def _verify(
     inputs += [
         ArtifactRef("engine", build.id, "engine"),
         ArtifactRef("info", build.id, "info"),
+        *_plugins(recipe),
     ]
     return Task(
         f"verify:{variant}", "verify", variant, options, tuple(inputs), variant, ("verify",)
@@ -218,7 +219,7 @@ def _benchmark(
         "source": _source(recipe) if torch else None,
         **benchmark.options,
     }
-    inputs: list[InputRef] = [ArtifactRef("engine", build.id, "engine")]
+    inputs: list[InputRef] = [ArtifactRef("engine", build.id, "engine"), *_plugins(recipe)]
     inputs += [SourceFile(f"input.{name}", path) for name, path in benchmark.files]
     if torch:
         inputs += _source_files(recipe)
@@ -234,6 +235,15 @@ def _benchmark(
         tuple(inputs),
         build.folder,
         ("benchmark",),
+    )
+
+
+def _plugins(recipe: Recipe) -> tuple[InputRef, ...]:
+    """The libraries that an engine needs to be loaded too, not only to be built."""
+    return tuple(
+        SourceFile(role, path)
+        for role, path in recipe.build.files
+        if role.startswith(("plugins/static/", "plugins/dynamic/"))
     )
 
 

@@ -21,6 +21,7 @@ from trtbuild.stages.base import StageContext
 from trtbuild.store.digest import digest_of_file
 from trtbuild.trt.contexts import Contexts, set_weight_streaming
 from trtbuild.trt.engine import Engine, deserialise, opened
+from trtbuild.trt.plugins import plugins_of
 from trtbuild.trt.tensors import Array
 from trtbuild.trt.timing import time_deserialize, time_refit
 
@@ -34,7 +35,8 @@ def run(context: StageContext) -> None:
 
     Roles that may be there: `input.NAME` (values of an input, else random), `accepted` (the
     engine to judge a regression by), `model` (ONNX, for baselines), `refit` (ONNX, whose weights
-    time_refit puts in), `runtime_cache`, and those of the source (factory, weights, program).
+    time_refit puts in), `runtime_cache`, `plugins/KIND/NUMBER`, and those of the source (factory,
+    weights, program).
     Options: backend, inputs (of the recipe; [] for the engine's own opt shapes), points (a list
     of {"name", "shapes": {input: shape}}; missing: one at opt), seed, provider (of CUDA; null),
     baselines (see make_baseline), source (of the export stage), and those of Settings.
@@ -53,7 +55,9 @@ def _measured(context: StageContext, settings: Settings, stack: ExitStack) -> Op
     gpu, earlier = _watched(stack)
     device = open_device(provider=options.get("provider"))
     stack.callback(device.close)
-    engine = stack.enter_context(opened(context.inputs["engine"], identity.backend, device))
+    plugins = plugins_of(context.inputs)
+    path = context.inputs["engine"]
+    engine = stack.enter_context(opened(path, identity.backend, device, plugins))
     if settings.optimization_profile >= engine.profiles:
         raise StageError(
             f"there is no optimization profile {settings.optimization_profile}: this engine has "
@@ -168,7 +172,9 @@ def _accepted(context: StageContext, engine: Engine, digest: str) -> Accepted | 
     before = digest_of_file(path).text
     if before == digest:
         return None
-    return Accepted(deserialise(path, engine.flavour, engine.device, engine.log), before)
+    plugins = plugins_of(context.inputs)
+    native = deserialise(path, engine.flavour, engine.device, engine.log, plugins)
+    return Accepted(native, before)
 
 
 def _take_runtime_cache(

@@ -19,6 +19,7 @@ from trtbuild.precision.losses import loss_document, measure_losses, suggest_kee
 from trtbuild.precision.names import name_nodes
 from trtbuild.precision.obtained import count_types, node_types
 from trtbuild.precision.prepare import prepare
+from trtbuild.trt.plugins import plugins_of
 from trtbuild.verify.metrics import evaluate
 from trtbuild.verify.result import Result, Score, Step
 from trtbuild.verify.results import CaseView, Results
@@ -209,6 +210,7 @@ class _Engine:
 
     def __init__(self, context: StageContext, names: Mapping[str, str]) -> None:
         self._backend, self._path = str(context.options["backend"]), context.inputs["engine"]
+        self._plugins = plugins_of(context.inputs)
         info: Options = json.loads(context.inputs["info"].read_bytes())
         items: Any = info["inputs"]
         self._names = names
@@ -224,7 +226,9 @@ class _Engine:
         from trtbuild.trt.runtime import run_engine
 
         feeds = (_with_new_names(values, self._names) for values in cases)
-        for outputs in run_engine(self._path, self._backend, feeds, inspect=self._inspect):
+        for outputs in run_engine(
+            self._path, self._backend, feeds, plugins=self._plugins, inspect=self._inspect
+        ):
             yield _with_old_names(outputs, self._names)
 
 

@@ -5,17 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trtbuild.cuda.device import Device
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Shape
+from trtbuild.trt.errors import LOAD_CAUSES, Explanation, explain
 from trtbuild.trt.flavour import Flavour, dtype_name, load_backend
 from trtbuild.trt.header import read_plan_header
 from trtbuild.trt.logger import Log, recording
+from trtbuild.trt.plugins import NONE, Plugins, load_plugins
 from trtbuild.trt.refusal import check_header
 from trtbuild.trt.tensors import Ranges, Tensor
+
+WRONG_MACHINE = Explanation(
+    "",
+    "an engine runs with the version, and on the kind of GPU, that it was built for: build it "
+    "here, or check the file against the digest in its build record",
+)
+"""Where TensorRT's words say no more."""
 
 
 class Engine:
@@ -86,34 +96,40 @@ class Engine:
 
 
 @contextmanager
-def opened(path: Path, backend: str, device: Device) -> Iterator[Engine]:
+def opened(path: Path, backend: str, device: Device, plugins: Plugins = NONE) -> Iterator[Engine]:
     """The engine of a file, on a device that is current within the block.
+
+    The libraries of `plugins` are loaded first, but for those that are stored in the engine.
 
     Raises StageError where the file is no engine, is damaged, or was built for another version
     or GPU; MissingPackage or UsageError where the backend cannot be loaded.
     """
     flavour = load_backend(backend)
     with recording(flavour) as log, device.current():
-        engine = deserialise(path, flavour, device, log)
+        engine = deserialise(path, flavour, device, log, plugins)
         yield engine
 
 
-def deserialise(path: Path, flavour: Flavour, device: Device, log: Log) -> Engine:
+def deserialise(
+    path: Path, flavour: Flavour, device: Device, log: Log, plugins: Plugins = NONE
+) -> Engine:
     """The engine of a file; the device is current. Raises as `opened`."""
     plan = load_plan(path, flavour)
     runtime = log.create("Runtime")
+    load_plugins(log, runtime, replace(plugins, serialize=()))
     started = time.perf_counter()
     native = runtime.deserialize_cuda_engine(plan)
     load_ms = (time.perf_counter() - started) * 1000
     if native is None:
         said = "; ".join(log.errors) or "TensorRT gave no reason"
         facts = device.facts
+        cause = explain(said, LOAD_CAUSES) or WRONG_MACHINE
+        meaning = f"{cause.meaning}: " if cause.meaning else ""
         raise StageError(
             f"{flavour.title} cannot load this engine on {facts.name} (compute capability "
-            f"{facts.compute_capability}): {said}",
+            f"{facts.compute_capability}): {meaning}{said}",
             where=str(path),
-            hint="an engine runs with the version, and on the kind of GPU, that it was built for: "
-            "build it here, or check the file against the digest in its build record",
+            hint=cause.remedy,
         )
     engine = Engine(native, runtime, flavour, device, log, path)
     engine.load_ms = load_ms

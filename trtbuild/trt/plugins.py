@@ -39,8 +39,8 @@ def plugins_of(inputs: Mapping[str, Path]) -> Plugins:
     return Plugins(of("static"), of("dynamic"), of("serialize"))
 
 
-def load_plugins(log: Log, builder: Any, plugins: Plugins) -> None:
-    """Load the libraries for a builder, whose registry is its own; TensorRT's plugins first.
+def load_plugins(log: Log, owner: Any, plugins: Plugins) -> None:
+    """Load the libraries for a builder or runtime, whose registry is its own; TensorRT's first.
 
     Raises StageError for a library that cannot be loaded, with what the loader says.
     """
@@ -54,7 +54,7 @@ def load_plugins(log: Log, builder: Any, plugins: Plugins) -> None:
             raise _unloadable(path, (str(error),)) from error
     libraries = dict.fromkeys((*plugins.dynamic, *plugins.serialize))
     if libraries:
-        _register(log, builder.get_plugin_registry(), libraries)
+        _register(log, owner.get_plugin_registry(), libraries)
 
 
 def serialize_plugins(config: Any, plugins: Plugins) -> None:

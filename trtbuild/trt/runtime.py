@@ -8,6 +8,7 @@ from pathlib import Path
 from trtbuild.cuda.device import Device, Stream, open_device
 from trtbuild.errors import StageError
 from trtbuild.trt.engine import Engine, opened
+from trtbuild.trt.plugins import NONE, Plugins
 from trtbuild.trt.session import Session
 from trtbuild.trt.tensors import Array, fitted, shape_problems
 
@@ -49,6 +50,7 @@ def run_engine(
     cases: Iterable[Mapping[str, Array]],
     *,
     device: Device | None = None,
+    plugins: Plugins = NONE,
     inspect: Callable[[str], None] = lambda _: None,
 ) -> Iterator[dict[str, Array]]:
     """The engine's outputs for each case, in order: name -> array in, name -> array out.
@@ -64,7 +66,7 @@ def run_engine(
     own = device is None
     device = open_device() if device is None else device
     try:
-        with opened(path, backend, device) as engine:
+        with opened(path, backend, device, plugins) as engine:
             inspect(engine.layer_information())
             runner = Runner(engine, device.stream())
             for number, case in enumerate(cases):
