@@ -19,6 +19,7 @@ from trtbuild.release.levels import (
     compare_bytes,
     level_reached,
     same_in_all,
+    same_layers,
 )
 
 UNSTEADY = """\
@@ -152,3 +153,20 @@ def test_stages_run_at_fixed_addresses_where_the_system_allows_it(tmp_path: Path
     assert len(found) == 1
     fixed = found.pop()
     assert fixed.startswith(("fixed ", "not allowed"))
+
+
+def layer(name: str, tactic: str = "t") -> dict[str, str]:
+    return {"name": name, "kind": "conv", "tactic": tactic}
+
+
+def test_layers_and_tactics_are_compared_in_order() -> None:
+    one = [layer("a"), layer("b")]
+    assert [level.reached for level in same_layers(one, list(one))] == [True, True]
+    tactics, layers = same_layers(one, [layer("a"), layer("b", "u")])
+    assert (tactics.reached, tactics.note) == (False, "'b' runs u, not t")
+    assert layers.reached
+    for other in ([layer("b"), layer("a")], [layer("a")]):
+        assert [level.reached for level in same_layers(one, other)] == [False, False]
+    untold = [layer("a", "")]
+    assert same_layers(untold, untold)[0].reached is None
+    assert same_layers([], one)[1].reached is None

@@ -17,6 +17,9 @@ LEVELS = {
 
 CHUNK = 1 << 20
 
+Layers = Sequence[Mapping[str, str]]
+"""Name, kind and tactic of each layer of an engine, in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -36,6 +39,29 @@ def level_reached(levels: Mapping[str, Level]) -> str:
         if level.reached:
             best = name
     return best
+
+
+def same_layers(one: Layers, other: Layers) -> tuple[Level, Level]:
+    """R2 and R3 of two engines by what the inspector tells: the same tactics, the same layers."""
+    if not one or not other:
+        unknown = Level(None, "the engine tells nothing of its layers")
+        return unknown, unknown
+    for index, (before, after) in enumerate(zip(one, other, strict=False)):
+        if (before["name"], before["kind"]) != (after["name"], after["kind"]):
+            text = f"layer {index} is '{after['name']}', not '{before['name']}'"
+            return Level(False, text), Level(False, text)
+    if len(one) != len(other):
+        text = f"{len(other)} layers, not {len(one)}"
+        return Level(False, text), Level(False, text)
+    layers = Level(True, f"{len(one)} layers, by the inspector")
+    for before, after in zip(one, other, strict=True):
+        if before["tactic"] != after["tactic"]:
+            text = f"'{before['name']}' runs {after['tactic']}, not {before['tactic']}"
+            return Level(False, text), layers
+    named = sum(bool(layer["tactic"]) for layer in one)
+    if not named:
+        return Level(None, "the engine does not tell its tactics"), layers
+    return Level(True, f"the tactics of {named} layers, by the inspector"), layers
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,13 @@ from trtbuild.graph.action import Verdict
 from trtbuild.graph.rebuild import Listener, Rebuilder
 from trtbuild.graph.session import Session, Settings
 from trtbuild.release.gather import LEVELS as LEVELS_FILE
-from trtbuild.release.levels import Level, compare_bytes, level_reached, same_in_all
+from trtbuild.release.levels import (
+    Level,
+    compare_bytes,
+    level_reached,
+    same_in_all,
+    same_layers,
+)
 from trtbuild.release.lock_read import find_lock
 from trtbuild.release.locked import compare
 from trtbuild.release.rerun import run_engine_on
@@ -90,6 +96,15 @@ class _Notes:
     graph: str | None
     network: str | None
     plan: str | None
+    run: _Run
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What running both engines said of R2, R3 and R5."""
+
+    tactics: Level
+    layers: Level
     outputs: Level
 
 
@@ -145,7 +160,7 @@ def _compare(before: Rebuilder, after: Rebuilder, variant: str) -> _Notes:
     plan = None
     if dict(before.results[build])["engine.plan"] != dict(after.results[build])["engine.plan"]:
         plan = f"engine.plan: {_bytes(before, after, build, 'engine.plan')}"
-    return _Notes(inputs, graph, network, plan, _outputs(before, after, variant))
+    return _Notes(inputs, graph, network, plan, _run_both(before, after, variant))
 
 
 def _upstream(rebuilder: Rebuilder, task_id: str) -> list[str]:
@@ -166,10 +181,10 @@ def _bytes(before: Rebuilder, after: Rebuilder, task_id: str, name: str) -> str:
     return str(compare_bytes(before.workspace.path(task, name), there))
 
 
-def _outputs(before: Rebuilder, after: Rebuilder, variant: str) -> Level:
-    """Run both engines on the golden inputs, where there is a GPU, and compare their outputs."""
+def _run_both(before: Rebuilder, after: Rebuilder, variant: str) -> _Run:
+    """Run both engines on the golden inputs, where there is a GPU: their layers and outputs."""
     if before.device is None:
-        return Level(None, "not run: no CUDA device")
+        return _not_run("no CUDA device")
     build, verify = before.tasks[f"build:{variant}"], before.tasks[f"verify:{variant}"]
     info = json.loads(before.workspace.path(build, "build.json").read_bytes())
     document = {"name": variant, "backend": info["backend"], "inputs": info["inputs"]}
@@ -182,13 +197,23 @@ def _outputs(before: Rebuilder, after: Rebuilder, variant: str) -> Level:
                 document, engine, reference, verify.options, Path(scratch)
             )
             if error:
-                return Level(None, f"not run: {error}")
-            results.append(result["outputs"])
-    wrong = [name for name in results[0] if results[1].get(name) != results[0][name]]
+                return _not_run(error)
+            results.append(result)
+    tactics, layers = same_layers(results[0]["layers"], results[1]["layers"])
+    return _Run(tactics, layers, _same_outputs(results[0]["outputs"], results[1]["outputs"]))
+
+
+def _not_run(why: str) -> _Run:
+    level = Level(None, f"not run: {why}")
+    return _Run(level, level, level)
+
+
+def _same_outputs(one: Mapping[str, str], other: Mapping[str, str]) -> Level:
+    wrong = [name for name in one if other.get(name) != one[name]]
     if wrong:
         case, _, output = wrong[0].partition(".")
         return Level(False, f"output {output} of case {case} differs")
-    return Level(True, f"{len(results[0])} outputs")
+    return Level(True, f"{len(one)} outputs")
 
 
 def _rebuilt(rebuilder: Rebuilder, variant: str, notes: Sequence[_Notes]) -> Rebuilt:
@@ -197,17 +222,20 @@ def _rebuilt(rebuilder: Rebuilder, variant: str, notes: Sequence[_Notes]) -> Reb
     levels = {
         "R0": _locked(rebuilder, notes),
         "R1": same_in_all([note.graph for note in notes], "every round gave the same bytes"),
-        "R2": _tactics(rebuilder, plan),
+        "R2": _tactics(rebuilder, notes, plan),
         "R3": _layers(notes, plan),
         "R4": plan,
-        "R5": _worst([note.outputs for note in notes]),
+        "R5": _worst([note.run.outputs for note in notes]),
     }
     return Rebuilt(
         rebuilder.recipe.name, variant, digest.hash, len(notes), level_reached(levels), levels
     )
 
 
-def _tactics(rebuilder: Rebuilder, plan: Level) -> Level:
+def _tactics(rebuilder: Rebuilder, notes: Sequence[_Notes], plan: Level) -> Level:
+    found = _worst([note.run.tactics for note in notes])
+    if found.reached is not None:
+        return found
     if rebuilder.recipe.build.backend == "tensorrt_rtx":
         return Level(None, ON_RTX)
     if plan.reached:
@@ -229,6 +257,9 @@ def _locked(rebuilder: Rebuilder, notes: Sequence[_Notes]) -> Level:
 
 
 def _layers(notes: Sequence[_Notes], plan: Level) -> Level:
+    found = _worst([note.run.layers for note in notes])
+    if found.reached is not None:
+        return found
     if plan.reached:
         return Level(True, "the same plan")
     network = same_in_all([note.network for note in notes], "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trtbuild.benchmark.layers import layer_facts
 from trtbuild.model.cases import CaseReader
 from trtbuild.trt.runtime import run_engine
 from trtbuild.verify.steps import Comparer
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def run(context: StageContext) -> None:
-    """Roles `engine` and `reference` -> rerun.json: how it compares, and a digest of each output.
+    """Roles `engine` and `reference` -> rerun.json: how it compares, a digest of each output, and
+    the name, kind and tactic of each layer, as far as the engine tells.
 
     Options: backend, precision, inputs (names), tolerance, renames (old name -> new name).
     Raises StageError where the engine cannot be run.
@@ -40,7 +42,8 @@ def run(context: StageContext) -> None:
             tolerance=options["tolerance"],
             reporter=context.reporter,
         )
-        step = comparer.compare("engine", _Engine(context))
+        engine = _Engine(context)
+        step = comparer.compare("engine", engine)
         assert comparer.last is not None  # noqa: S101 - it has just compared
         digests = {
             f"{index}.{name}": _digest(values)
@@ -51,6 +54,7 @@ def run(context: StageContext) -> None:
         "cases": step.cases,
         "problems": [breach.text for breach in step.breaches],
         "outputs": digests,
+        "layers": engine.layers,
     }
     (context.outputs / "rerun.json").write_text(json.dumps(document, indent=1) + "\n")
 
@@ -72,9 +76,16 @@ class _Engine:
         self._new = renames
         self._backend, self._path = options["backend"], context.inputs["engine"]
         self.inputs = tuple(self._old.get(name, name) for name in options["inputs"])
+        self.layers: list[dict[str, str]] = []
+
+    def _inspect(self, inspector: str) -> None:
+        self.layers = [
+            {"name": name, "kind": facts.kind, "tactic": facts.tactic}
+            for name, facts in layer_facts(inspector).items()
+        ]
 
     def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
         """The outputs of each case."""
         renamed = ({self._new.get(n, n): v for n, v in case.items()} for case in cases)
-        for outputs in run_engine(self._path, self._backend, renamed):
+        for outputs in run_engine(self._path, self._backend, renamed, inspect=self._inspect):
             yield {self._old.get(name, name): values for name, values in outputs.items()}

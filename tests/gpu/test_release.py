@@ -1,0 +1,47 @@
+"""A release that is made on this machine: how far it is the same again, and that it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.gpu.stages import BACKEND
+from tests.project import RECIPE, Project
+
+
+def test_a_release_gives_its_golden_outputs_again(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    project = Project(tmp_path).tiny(RECIPE.replace("tensorrt_rtx", BACKEND))
+    for command in (("run",), ("lock",)):
+        done = project.trtbuild(*command, "tiny.yaml")
+        assert done.code == 0, done.out + done.err
+    rebuilt = project.trtbuild("rebuild", "--check", "--rounds", "2", "tiny.yaml", "--json")
+    assert rebuilt.code in (0, 4), rebuilt.out + rebuilt.err
+    (variant,) = rebuilt.json["variants"]
+    record_property("levels of rebuilding", json.dumps(variant["levels"]))
+    for level in ("R1", "R2", "R3"):  # R2 and R3 by the inspector
+        assert variant["levels"][level]["reached"], variant["levels"]
+    assert variant["levels"]["R5"]["reached"], variant["levels"]["R5"]
+    bundle = tmp_path / "bundle.tar"
+    made = project.trtbuild(
+        "release", "tiny.yaml", "-o", bundle, "--allow", "dirty,unsigned", "--require", "R1,R5"
+    )
+    assert made.code == 0, made.out + made.err
+    again = project.trtbuild("verify-release", bundle, "--rerun", "--json")
+    assert again.code == 0, again.out + again.err
+
+
+def test_an_engine_tells_the_types_of_its_layers(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    recipe = RECIPE.replace("[fp32]", "[fp32, fp16]").replace("tensorrt_rtx", BACKEND)
+    project = Project(tmp_path).tiny(recipe)
+    done = project.trtbuild("run", "tiny.yaml", "--json")
+    assert done.code == 0, done.out + done.err
+    for precision in ("fp32", "fp16"):
+        report = project.folder / f"build/tiny/{precision}/verify.json"
+        obtained = json.loads(report.read_text())["precision_obtained"]
+        record_property(f"types of an {precision} engine's layers", json.dumps(obtained))
+        assert obtained["layers"].get(precision), obtained
