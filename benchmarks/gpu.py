@@ -1,6 +1,6 @@
 """Everything that needs a GPU, in one run: the tests, then the models, each beside its baselines.
 
-    python -m benchmarks.gpu [--out FOLDER] [--minutes M] [--skip-tests] [RECIPE ...]
+    python -m benchmarks.gpu [--out FOLDER] [--minutes M] [--skip-tests] [--append] [RECIPE ...]
 
 Builds every engine on this machine from its recipe, verifies it on the GPU, and measures it. The
 results go to FOLDER (benchmarks/results) as soon as there are some: gpu-NAME-VERSION.json, and
@@ -88,6 +88,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--minutes", type=float, default=60, help="begin nothing new after this")
     parser.add_argument("--skip-tests", action="store_true")
+    parser.add_argument(
+        "--append", action="store_true", help="keep what the file of today has of other recipes"
+    )
     options = parser.parse_args(arguments)
     found = probe()
     if not found.devices:
@@ -95,6 +98,8 @@ def main(arguments: list[str]) -> int:
         return 2
     report = _report(options.out, found.devices[0], options.minutes)
     recipes = options.recipes or [ROOT / name for name in RECIPES]
+    if options.append:
+        _take_over(report, {recipe.stem for recipe in recipes})
     good = options.skip_tests or run_tests(report)
     with tempfile.TemporaryDirectory() as folder:
         for recipe in recipes:
@@ -124,6 +129,19 @@ def _report(folder: Path, device: DeviceFacts, minutes: float) -> Report:
     }
     path = folder / f"gpu-{name}-{backend}.json"
     return Report(path, document, time.monotonic() + minutes * 60)
+
+
+def _take_over(report: Report, again: set[str]) -> None:
+    """Keep the earlier results of the same day, GPU and versions, but for recipes run again."""
+    try:
+        earlier = json.loads(report.path.read_text())
+    except (OSError, ValueError):
+        return
+    same = ("date", "gpu", "driver", "python", "versions")
+    if all(earlier[key] == report.document[key] for key in same):
+        report.document["tests"] = earlier["tests"]
+        report.document["models"] = [m for m in earlier["models"] if m["recipe"] not in again]
+        report.document["not_run"] = [n for n in earlier["not_run"] if n.split()[0] not in again]
 
 
 def _version(name: str) -> str | None:
