@@ -30,7 +30,9 @@ verify:
 """
 
 
-WITHOUT_CACHE = frozenset({"validate", "schema", "import-trtexec", "export-trtexec"})
+WITHOUT_CACHE = frozenset(
+    {"validate", "schema", "import-trtexec", "export-trtexec", "verify-release"}
+)
 """Commands that need no cache."""
 
 

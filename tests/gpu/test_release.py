@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.gpu.nets import convolutions
 from tests.gpu.stages import BACKEND
 from tests.project import RECIPE, Project
 
@@ -36,8 +37,21 @@ def test_a_release_gives_its_golden_outputs_again(
 def test_an_engine_tells_the_types_of_its_layers(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    recipe = RECIPE.replace("[fp32]", "[fp32, fp16]").replace("tensorrt_rtx", BACKEND)
-    project = Project(tmp_path).tiny(recipe)
+    project = Project(tmp_path).tiny(RECIPE.replace("tensorrt_rtx", BACKEND))
+    onnx = convolutions(4).save(project.folder / "stack.onnx")
+    shape = "[8, 64, 56, 56]"
+    project.write(
+        "tiny.yaml",
+        f"""\
+trtbuild: 1
+name: tiny
+model: {{onnx: {onnx.name}}}
+inputs: {{x: {{dtype: float32, min: [1, 64, 56, 56], opt: {shape}, max: {shape}}}}}
+precisions: [fp32, fp16]
+build: {{backend: {BACKEND}}}
+verify: {{tolerance: {{fp32: {{cosine: 0.999}}, fp16: {{cosine: 0.999}}}}}}
+""",
+    )
     done = project.trtbuild("run", "tiny.yaml", "--json")
     assert done.code == 0, done.out + done.err
     for precision in ("fp32", "fp16"):

@@ -205,7 +205,18 @@ def test_what_the_engine_is_made_of_is_reported(folder: Path) -> None:
     info.write_text(json.dumps({"inputs": [], "tensor_types": {"float16": 3}}))
     models = {**saved(folder, mlp(), mlp(), in_float16()), "info": info}
     document = run_verify(folder, models, precision="fp16")
-    assert document["precision_obtained"] == {"graph": {"fp16": 2}, "engine": {"float16": 3}}
+    assert document["precision_obtained"] == {"graph": {"fp16": 2}, "engine": {"fp16": 3}}
+
+
+def test_an_engine_whose_network_lacks_the_type_fails_and_the_share_is_named(folder: Path) -> None:
+    info = folder / "build.json"
+    info.write_text(json.dumps({"inputs": [], "tensor_types": {"float32": 5, "int64": 1}}))
+    models = {**saved(folder, mlp(), mlp(), in_float16()), "info": info}
+    error, _, _ = failed(folder, models, precision="fp16")
+    assert error.what == (
+        "fp16 does not pass: none of the tensors of the engine's network is in fp16: "
+        "5 of 6 in fp32, 1 of 6 in int64"
+    )
 
 
 TOP1 = {"kind": "top1", "output": "logits", "labels": "label", "min": 0.8}
