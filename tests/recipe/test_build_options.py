@@ -116,6 +116,7 @@ def test_files_are_inputs_and_not_options(folder: Path) -> None:
 REFUSED = {
     "dla: {core: 0}": "build.dla.core: TensorRT-RTX has no DLA\n"
     "  hint: build for a Jetson with TensorRT",
+    "timing_cache: {tactics: record}": "build.timing_cache.tactics: TensorRT-RTX times no kernels",
     "timing_cache: {error_on_miss: true}": "build.timing_cache.error_on_miss: TensorRT-RTX times "
     "no kernels when it builds and keeps no timing cache",
     "hardware_compatibility: ampere_plus": "build.hardware_compatibility: TensorRT-RTX builds for "
@@ -143,6 +144,12 @@ ON_TENSORRT = {
     "dla: {gpu_fallback: true}": "build.dla.gpu_fallback: it needs build.dla.core beside it",
     "engine_capability: dla_standalone": "a DLA loadable needs dla and direct_io too",
     "timing_cache: {enabled: false, editable: true}": "the timing cache is not enabled",
+    "timing_cache: {tactics: verified}": "build.timing_cache.tactics: verified: from which",
+    "timing_cache: {tactics: record, file: files/net.py}": "build.timing_cache.tactics: record "
+    "chooses tactics anew",
+    "timing_cache: {tactics: replay, file: 'files/{precision}.cache'}": "build.timing_cache.file: "
+    "no such file 'files/fp32.cache'",
+    "timing_cache: {tactics: pinned}": "'pinned' is not one of record, replay, verified",
     "timing_cache: {file: no.cache}": "build.timing_cache.file: no such file 'no.cache'",
     "plugins: {static: [lib.so]}": "build.plugins.static[0]: no such file 'lib.so'",
     "user_allocation: true": "TensorRT always lets the caller allocate",

@@ -113,8 +113,8 @@ def test_a_build_begins_with_a_file_and_adds_to_it(rtx: Flavour, tmp_path: Path)
         plan = TimingPlan(path, shared=True, export=own)
         begun = begin(log, config, plan)
         assert begun == Timings(0, "")
-        told = finish(config, plan, begun)
-    assert told == "timing cache: 0 timings were known, 0 were missing and measured"
+        kept = finish(log, config, plan, begun)
+    assert kept.told == "timing cache: 0 timings were known, 0 were missing and measured"
     assert path.read_bytes() == own.read_bytes()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
+from trtbuild.recipe.build_section import files_of
 from trtbuild.recipe.dataset_section import SUFFIXES
 from trtbuild.recipe.model import (
     Benchmark,
@@ -161,7 +162,7 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
         **recipe.build.options,
         **_tf32(recipe, variant),
     }
-    files = [SourceFile(role, path) for role, path in recipe.build.files]
+    files = [SourceFile(role, path) for role, path in files_of(recipe.build, variant)]
     inputs: tuple[InputRef, ...] = (ArtifactRef("model", model.id, "model"), *files)
     return Task(f"build:{variant}", "build", variant, options, inputs, variant, ("build",))
 

@@ -17,6 +17,8 @@ BACKEND = "tensorrt_rtx"
 PLUGINS = ("static", "dynamic", "serialize")
 TIMING_CACHE = "timing_cache"
 """The role of a timing cache that the recipe names."""
+PRECISION = "{precision}"
+"""In the path of a timing cache it stands for the variant: each has kernels of its own."""
 
 _UNORDERED = frozenset({"debug_tensors", "refit_weights"})
 
@@ -49,6 +51,16 @@ def build_section(build: RawBuild) -> Build:
         tuple(_files(build)),
         None if device is None else int(device),
     )
+
+
+def files_of(build: Build, variant: str) -> tuple[tuple[str, str], ...]:
+    """Roles and paths of the files that a variant is built with."""
+    return tuple((role, timing_file(path, variant)) for role, path in build.files)
+
+
+def timing_file(path: str, variant: str) -> str:
+    """The path of a variant's timing cache."""
+    return path.replace(PRECISION, variant)
 
 
 def size_of(value: Any) -> int | None:

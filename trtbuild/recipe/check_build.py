@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from trtbuild.recipe.build import PRECISIONS
 from trtbuild.recipe.build_options import TITLES, Option, Where
-from trtbuild.recipe.build_section import BACKEND, PLUGINS, is_size, size_of
+from trtbuild.recipe.build_section import BACKEND, PLUGINS, is_size, size_of, timing_file
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.check_files import Kind
+from trtbuild.recipe.precision_section import candidates
 from trtbuild.recipe.problems import Key, Problem, did_you_mean, shown
 from trtbuild.recipe.raw import RawInput, RawRecipe
 
@@ -29,7 +31,9 @@ def check_build(raw: RawRecipe, written: Callable[..., bool], file: File) -> Ite
         yield from _backend(row, value, build.get("backend", BACKEND))
         yield from _required(row, value, written)
     yield from _together(build)
-    yield from _files(build, file)
+    precisions = raw.get("precisions", None if written("precisions") else PRECISIONS)
+    variants = candidates(precisions, calibrated="calibration" in raw) if precisions else {}
+    yield from _files(build, variants, file)
     yield from _profiles(build.get("profiles", []), raw.get("inputs", {}))
 
 
@@ -88,14 +92,24 @@ def _together(build: Mapping[str, Any]) -> Iterator[Problem]:
     others = [name for name in cache if name != "enabled" and cache[name] not in (False, None)]
     if cache.get("enabled") is False and others:
         yield Problem(("build", "timing_cache", others[0]), "the timing cache is not enabled")
+    elif cache.get("tactics") in ("replay", "verified") and not cache.get("file"):
+        text = f"{cache['tactics']}: from which build.timing_cache.file?"
+        hint = "build once with tactics: record, and keep timing.cache"
+        yield Problem(("build", "timing_cache", "tactics"), text, hint)
+    elif cache.get("tactics") == "record" and cache.get("file"):
+        text = "record chooses tactics anew, without a build.timing_cache.file"
+        hint = "leave the file out, or write tactics: verified"
+        yield Problem(("build", "timing_cache", "tactics"), text, hint)
 
 
-def _files(build: Mapping[str, Any], file: File) -> Iterator[Problem]:
+def _files(build: Mapping[str, Any], variants: Iterable[str], file: File) -> Iterator[Problem]:
     for kind in PLUGINS:
         for index, path in enumerate(build.get("plugins", {}).get(kind, ())):
             yield from file(("build", "plugins", kind, index), path, Kind.ANY)
     path = build.get("timing_cache", {}).get("file")
-    yield from file(("build", "timing_cache", "file"), path, Kind.ANY)
+    paths = {timing_file(path, variant) for variant in variants} if path else ()
+    for path in sorted(paths):
+        yield from file(("build", "timing_cache", "file"), path, Kind.ANY)
 
 
 def _profiles(

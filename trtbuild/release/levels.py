@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trtbuild.trt.tactics import changes
+
 LEVELS = {
     "R0": "the inputs are locked, and as they were locked",
     "R1": "the same ONNX bytes",
@@ -62,6 +64,17 @@ def same_layers(one: Layers, other: Layers) -> tuple[Level, Level]:
     if not named:
         return Level(None, "the engine does not tell its tactics"), layers
     return Level(True, f"the tactics of {named} layers, by the inspector"), layers
+
+
+def same_tactics(
+    one: Mapping[str, str], other: Mapping[str, str], names: Mapping[str, str]
+) -> Level:
+    """R2 of two builds by the tactics that their timing caches hold; `names` of operations."""
+    found = changes(one, other)
+    if found:
+        more = f"; {len(found)} operations in all" if len(found) > 1 else ""
+        return Level(False, f"{found[0].text(names)}{more}")
+    return Level(True, f"the tactics of {len(one)} operations, by the timing cache")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from trtbuild.release.levels import (
     level_reached,
     same_in_all,
     same_layers,
+    same_tactics,
 )
 from trtbuild.release.lock_read import find_lock
 from trtbuild.release.locked import compare
@@ -27,8 +28,15 @@ from trtbuild.release.rerun import run_engine_on
 from trtbuild.store.digest import canonical_json
 from trtbuild.store.files import write_file
 from trtbuild.store.store import Store
+from trtbuild.trt.tactics import tactics_in
 
 FORMAT = 1
+
+INFO = "build.json"
+"""What a build writes of the network, and of tactics with `build.timing_cache.tactics`."""
+
+NETWORK = ("inputs", "outputs", "profiles", "layers", "tensor_types")
+"""What build.json says of the network; it also holds the plan's size, and tactics."""
 
 ON_RTX = "TensorRT-RTX chooses its kernels on the GPU that it runs on"
 
@@ -96,6 +104,7 @@ class _Notes:
     graph: str | None
     network: str | None
     plan: str | None
+    tactics: Level | None  # by the timing caches, where the recipe keeps them
     run: _Run
 
 
@@ -155,12 +164,30 @@ def _compare(before: Rebuilder, after: Rebuilder, variant: str) -> _Notes:
                 continue
             if name.startswith("model.onnx") and graph is None:
                 graph = f"{task_id} {name}: {_bytes(before, after, task_id, name)}"
-            if (task.stage, name) == ("build", "build.json"):
-                network = "build.json differs: other layers or types"
+            if (task.stage, name) == ("build", INFO):
+                network = _other_network(_info(before, build), _info(after, build))
     plan = None
     if dict(before.results[build])["engine.plan"] != dict(after.results[build])["engine.plan"]:
         plan = f"engine.plan: {_bytes(before, after, build, 'engine.plan')}"
-    return _Notes(inputs, graph, network, plan, _run_both(before, after, variant))
+    tactics = _recorded_tactics(before, after, build)
+    return _Notes(inputs, graph, network, plan, tactics, _run_both(before, after, variant))
+
+
+def _recorded_tactics(before: Rebuilder, after: Rebuilder, build: str) -> Level | None:
+    one, names = tactics_in(_info(before, build))
+    other, more = tactics_in(_info(after, build))
+    return same_tactics(one, other, {**names, **more}) if one else None
+
+
+def _info(rebuilder: Rebuilder, build: str) -> dict[str, Any]:
+    path = rebuilder.workspace.path(rebuilder.tasks[build], INFO)
+    document: dict[str, Any] = json.loads(path.read_bytes())
+    return document
+
+
+def _other_network(one: dict[str, Any], other: dict[str, Any]) -> str | None:
+    wrong = [name for name in NETWORK if one.get(name) != other.get(name)]
+    return f"{INFO} differs: {', '.join(wrong)}" if wrong else None
 
 
 def _upstream(rebuilder: Rebuilder, task_id: str) -> list[str]:
@@ -186,7 +213,7 @@ def _run_both(before: Rebuilder, after: Rebuilder, variant: str) -> _Run:
     if before.device is None:
         return _not_run("no CUDA device")
     build, verify = before.tasks[f"build:{variant}"], before.tasks[f"verify:{variant}"]
-    info = json.loads(before.workspace.path(build, "build.json").read_bytes())
+    info = _info(before, build.id)
     document = {"name": variant, "backend": info["backend"], "inputs": info["inputs"]}
     reference = before.workspace.path(before.tasks["reference"], "reference.json")
     results = []
@@ -233,7 +260,7 @@ def _rebuilt(rebuilder: Rebuilder, variant: str, notes: Sequence[_Notes]) -> Reb
 
 
 def _tactics(rebuilder: Rebuilder, notes: Sequence[_Notes], plan: Level) -> Level:
-    found = _worst([note.run.tactics for note in notes])
+    found = _worst([note.tactics or note.run.tactics for note in notes])
     if found.reached is not None:
         return found
     if rebuilder.recipe.build.backend == "tensorrt_rtx":

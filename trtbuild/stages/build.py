@@ -18,6 +18,7 @@ from trtbuild.trt.flavour import Flavour, load_backend
 from trtbuild.trt.logger import recording
 from trtbuild.trt.plugins import plugins_of
 from trtbuild.trt.profile import Range
+from trtbuild.trt.tactics import mode_of
 from trtbuild.trt.timing_cache import TimingPlan, cache_name
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ _SETTINGS = frozenset(row.path[0] for row in OPTIONS)
 
 
 def run(context: StageContext) -> None:
-    """Role `model` -> engine.plan (the pure plan), build.json, build.log and maybe timing.cache.
+    """Role `model` -> engine.plan (the pure plan), build.json and build.log.
 
+    With a timing cache of the recipe's own also timing.cache.
     Options: backend, precision, inputs, and the keys of `trtbuild.recipe.build_table`. Further
     roles: `plugins/KIND/NUMBER` and `timing_cache`. build.json holds nothing that differs from
     run to run but what follows from the engine's own bytes. Raises StageError where the model,
@@ -77,9 +79,14 @@ def _timing(context: StageContext, flavour: Flavour) -> TimingPlan | None:
     options: Any = context.options
     if flavour.kind == "rtx" or not options.get("timing_cache", {}).get("enabled", True):
         return None
-    if TIMING_CACHE in context.inputs:
-        file = context.inputs[TIMING_CACHE]
-        return TimingPlan(file, shared=False, export=context.outputs / "timing.cache")
+    mode, file = mode_of(options), context.inputs.get(TIMING_CACHE)
+    if mode is not None or file is not None:
+        return TimingPlan(
+            file,
+            shared=False,
+            export=context.outputs / "timing.cache",
+            tactics=mode,
+        )
     if context.shared is None:
         return None
     gpu = probe().devices[0].name
@@ -123,6 +130,7 @@ def _info(flavour: Flavour, precision: str, built: Built) -> Options:
         "engine_bytes": built.engine_bytes,
         "warnings": list(built.warnings),
         **({"profiles": [_ranges(item) for item in built.profiles]} if several else {}),
+        **({"tactics": built.tactics} if built.tactics is not None else {}),
     }
 
 

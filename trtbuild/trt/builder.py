@@ -17,6 +17,7 @@ from trtbuild.trt.plugins import NONE, Plugins, serialize_plugins
 from trtbuild.trt.profile import NetworkInput, Range, add_profile, network_inputs, profile_ranges
 from trtbuild.trt.progress import Report, monitor_for
 from trtbuild.trt.settings import Settings, apply_settings
+from trtbuild.trt.tactics import tactics_document
 from trtbuild.trt.timing_cache import TimingPlan, begin, finish
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Built:
 
     `ranges` holds the inputs that must be built for a range; `profiles` holds the same for each
     optimization profile; `tensor_types` counts the outputs of layers by dtype.
+    `tactics` are there where the recipe keeps them.
     """
 
     inputs: tuple[NetworkInput, ...]
@@ -51,6 +53,7 @@ class Built:
     tensor_types: dict[str, int]
     engine_bytes: int
     warnings: tuple[str, ...]
+    tactics: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,14 @@ def build_engine(log: Log, order: Order, plan: Path, report: Report) -> Built:
     if engine is None or log.errors:
         raise _build_failure(log, order.model)
     _write(engine, plan)
+    tactics: dict[str, Any] | None = None
     if order.timing is not None and timings is not None:
-        told = finish(config, order.timing, timings)
-        log.hear("INFO", told)
-        report(told, None)
-    return _built(log, parsed, there, profiles, plan)
+        kept = finish(log, config, order.timing, timings)
+        log.hear("INFO", kept.told)
+        report(kept.told, None)
+        if kept.tactics is not None:
+            tactics = tactics_document(kept.tactics, log.tuned)
+    return replace(_built(log, parsed, there, profiles, plan), tactics=tactics)
 
 
 def _config(log: Log, order: Order, parsed: Parsed) -> Any:
@@ -149,6 +155,7 @@ def _built(
         tensor_types=_tensor_types(network),
         engine_bytes=plan.stat().st_size,
         warnings=log.warnings,
+        tactics=None,
     )
 
 

@@ -33,6 +33,9 @@ _NOISE = (
     re.compile(r"^In JIT build, strongly typed is enabled by default\.$"),
 )
 
+_TUNED = re.compile(r"Autotuning op (?P<name>.+)\(key: (?P<key>0x[0-9a-f]+)\)")
+"""Said of each operation where the timing cache is editable."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -51,6 +54,7 @@ class Log:
         self._file = file
         self._heard: list[Message] = []
         self.refusal: OSError | None = None  # why the file holds less than was said
+        self.tuned: dict[str, str] = {}  # names of the operations that it timed kernels of, by key
 
     @property
     def native(self) -> Any:
@@ -89,6 +93,8 @@ class Log:
         """Take one message. Never raises: an exception in TensorRT's threads ends the process."""
         if severity in _REMEMBERED and not any(noise.search(text) for noise in _NOISE):
             self._heard.append(Message(severity, text))
+        elif found := _TUNED.match(text):
+            self.tuned[found["key"]] = found["name"]
         if self._file is None or self.refusal is not None:
             return
         try:

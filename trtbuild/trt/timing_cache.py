@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from trtbuild.errors import StageError
 from trtbuild.recipe.build_options import value_at
 from trtbuild.store.digest import canonical_json
 from trtbuild.store.files import file_lock, write_file
+from trtbuild.trt.tactics import Mode, Tactics, hold, pin, tactics_of
 
 if TYPE_CHECKING:
     from trtbuild.trt.logger import Log
@@ -29,12 +30,14 @@ FAMILY = (
 class TimingPlan:
     """Which timings a build begins with, and where its own go.
 
-    `file` is read; it is merged into where `shared`. `export` gets this build's own in any case.
+    `file` is read, where there is one; it is merged into where `shared`. `export` gets this
+    build's own in any case. With `tactics` the file decides which kernels run.
     """
 
-    file: Path
+    file: Path | None
     shared: bool
     export: Path | None = None
+    tactics: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Timings:
 
     known: int | None
     note: str  # "" or why those of the file were not used
+    pinned: Tactics = field(default_factory=dict)
 
 
 def cache_name(version: str, gpu: str, settings: Mapping[str, Any]) -> str:
@@ -58,7 +62,9 @@ def begin(log: Log, config: Any, plan: TimingPlan) -> Timings:
     Raises StageError where a file that the recipe names cannot be used.
     """
     before = len(log.warnings)
-    cache = config.create_timing_cache(_read(plan))
+    if plan.tactics is not None:
+        pin(log.flavour, config, plan.tactics)
+    cache = config.create_timing_cache(_read(plan.file))
     note = ""
     if cache is None or not config.set_timing_cache(cache, False):
         note = "; ".join(log.warnings[before:]) or "it is of another version or GPU"
@@ -70,22 +76,39 @@ def begin(log: Log, config: Any, plan: TimingPlan) -> Timings:
             )
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
-    return Timings(_count(cache), note)
+    return Timings(_count(cache), note, {} if plan.tactics is None else tactics_of(cache))
 
 
-def finish(config: Any, plan: TimingPlan, begun: Timings) -> str:
-    """Keep the timings of a build that is done; returns what was hit and missed, in words."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a build did with its timings, in words; and its tactics, where they are kept."""
+
+    told: str
+    tactics: Tactics | None = None
+
+
+def finish(log: Log, config: Any, plan: TimingPlan, begun: Timings) -> Kept:
+    """Keep the timings of a build that is done, and its tactics where the plan says so.
+
+    Raises StageError where the tactics must be those of the file, and are not.
+    """
     cache = config.get_timing_cache()
     content = bytes(cache.serialize())
     if plan.export is not None:
         write_file(plan.export, content)
     if plan.shared:
+        assert plan.file is not None  # noqa: S101 - what is shared is a file
         merge(plan.file, content, lambda old, new: combined(config, old, new))
+    if plan.tactics is not None:
+        chosen = tactics_of(cache)
+        told = hold(log, plan.tactics, begun.pinned, chosen)
+        return Kept(f"timing cache: {told}", chosen)
     known, now = begun.known, _count(cache)
     told = f"{len(content)} bytes; this version does not count its timings"
     if known is not None and now is not None:
         told = f"{known} timings were known, {now - known} were missing and measured"
-    return f"timing cache: {told}" + (f"; others were not used: {begun.note}" if begun.note else "")
+    other = f"; others were not used: {begun.note}" if begun.note else ""
+    return Kept(f"timing cache: {told}{other}")
 
 
 def merge(path: Path, content: bytes, combine: Callable[[bytes, bytes], bytes]) -> None:
@@ -113,14 +136,16 @@ def combined(config: Any, old: bytes, new: bytes) -> bytes:
     return bytes(cache.serialize())
 
 
-def _read(plan: TimingPlan) -> bytes:
+def _read(path: Path | None) -> bytes:
+    if path is None:
+        return b""
     try:
-        return plan.file.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         return b""
     except OSError as error:
         raise StageError(
-            f"the timing cache cannot be read: {error.strerror}", where=str(plan.file)
+            f"the timing cache cannot be read: {error.strerror}", where=str(path)
         ) from error
 
 

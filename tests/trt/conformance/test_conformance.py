@@ -164,7 +164,8 @@ def guarded(use: Use, here: Classes, everywhere: list[Classes]) -> bool:
     Options of the table ask for what their rows need (`require`).
     """
     asked = finder.guards(use.file)
-    asked |= {name for row in OPTIONS if use.file.endswith("settings.py") for name in row.needs}
+    if use.file.endswith(("settings.py", "tactics.py")):
+        asked |= {name for row in OPTIONS for name in row.needs}
     return any(
         not knows(here, name) and all(there(c, use) for c in everywhere if knows(c, name))
         for name in asked

@@ -44,6 +44,8 @@ IN_MODULE = {
     ("network_settings.py", "tensor"): ("ITensor",),
     ("parser.py", "error"): ("ParserError",),
     ("profile.py", "tensor"): ("ITensor",),
+    ("plugins.py", "owner"): ("Builder", "Runtime"),
+    ("tactics.py", "entry"): ("TimingCacheValue",),
     ("timing.py", "parser"): ("OnnxParserRefitter",),
 }
 """Names that stand for something else in one module."""

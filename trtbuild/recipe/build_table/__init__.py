@@ -42,7 +42,7 @@ GROUPS = (
         "timing_cache",
         "Timings of kernels that builds share; TensorRT keeps one per version, GPU and set of "
         "options below the cache folder.",
-        {"error_on_miss": True, "file": "timing/h100.cache"},
+        {"tactics": "verified", "file": "timing/{precision}.cache"},
     ),
     Group("tactic_sources", "Where kernels come from, on or off.", {"jit_convolutions": False}),
     Group(

@@ -14,6 +14,8 @@ from trtbuild.recipe.build_table.rows import (
     switches,
 )
 
+EDITABLE = Where((("10.8", None),), None, TIMING.why)
+
 TIMING_CACHE = (
     switch(
         "timing_cache.enabled",
@@ -26,9 +28,10 @@ TIMING_CACHE = (
     Option(
         "timing_cache.file",
         "A timing cache in your repository, read instead of the one below the cache folder and "
-        "not written; the build's own lies beside the engine as timing.cache.",
+        "not written; the build's own lies beside the engine as timing.cache. `{precision}` in it "
+        "stands for the variant.",
         {"$ref": "#/$defs/path"},
-        ("timing/h100.cache",),
+        ("timing/{precision}.cache",),
         where=TIMING,
         own_call="config.set_timing_cache(cache, False)",
         own_needs=("IBuilderConfig.create_timing_cache", "IBuilderConfig.set_timing_cache"),
@@ -45,7 +48,26 @@ TIMING_CACHE = (
         "flag",
         "EDITABLE_TIMING_CACHE",
         "Whether the timing cache is one whose tactics can be chosen by hand.",
-        Where((("10.8", None),), None, TIMING.why),
+        EDITABLE,
+    ),
+    Option(
+        "timing_cache.tactics",
+        "Holds the kernels that TensorRT chooses by their timings. `record`: choose anew, and "
+        "write the choice beside the engine, as timing.cache and in build.json. `replay`: choose "
+        "those of `file`, time what it lacks, and warn where any differs. `verified`: choose those "
+        "of `file`; the build fails where any is missing, new or another.",
+        {},
+        ("verified",),
+        where=EDITABLE,
+        values={name: Value("") for name in ("record", "replay", "verified")},
+        own_call="config.set_flag(BuilderFlag.EDITABLE_TIMING_CACHE)",
+        own_needs=(
+            "BuilderFlag.EDITABLE_TIMING_CACHE",
+            "BuilderFlag.DISABLE_COMPILATION_CACHE",
+            "BuilderFlag.ERROR_ON_TIMING_CACHE_MISS",
+            "ITimingCache.queryKeys",
+            "ITimingCache.query",
+        ),
     ),
     switch(
         "compilation_cache",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trtbuild.recipe.build_options import Option
+from trtbuild.recipe.build_section import files_of
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.model import Input, Recipe, Shape
 
@@ -41,7 +42,7 @@ def command_for(recipe: Recipe, precision: str, model: str, engine: str) -> Comm
         words += found
         if not found and value != row.default:
             lacking.append(f"build.{row.key}: {_reason(row)}")
-    words += [f"--{_FILES[role.rpartition('/')[0]]}={path}" for role, path in _files(recipe)]
+    words += [f"--{_FILES[role]}={path}" for role, path in _files(recipe, precision)]
     if recipe.build.device is not None:
         words.append(f"--device={recipe.build.device}")
     if recipe.benchmark is None:
@@ -105,8 +106,9 @@ def _reason(row: Option) -> str:
     return _NO_OPTION.get(row.key, "trtexec has no option for it")
 
 
-def _files(recipe: Recipe) -> list[tuple[str, str]]:
-    return [(f"{role}/" if "/" not in role else role, path) for role, path in recipe.build.files]
+def _files(recipe: Recipe, precision: str) -> list[tuple[str, str]]:
+    files = files_of(recipe.build, precision)
+    return [(role.rpartition("/")[0] or role, path) for role, path in files]
 
 
 def _flag(name: str) -> Callable[[Any], str]:
@@ -184,6 +186,7 @@ _NO_OPTION = {
     "io_formats": "trtexec counts tensors by place (--inputIOFormats, --outputIOFormats), a recipe "
     "names them",
     "refit": "trtexec makes all weights exchangeable (--refit), or none",
+    "timing_cache.tactics": "trtexec chooses tactics anew, or those of --timingCacheFile unchecked",
     "plugins.static": "given by --staticPlugins",
     "plugins.dynamic": "given by --dynamicPlugins",
     "plugins.serialize": "given by --setPluginsToSerialize",
