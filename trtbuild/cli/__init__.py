@@ -8,9 +8,7 @@ import importlib
 import os
 import signal
 import sys
-import tempfile
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +95,9 @@ def parser(asked: str | None = None) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"trtbuild {trtbuild.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
+    # argparse takes a moment for each parser: the others are for help and for unknown commands.
+    for name in (asked,) if asked in COMMANDS else COMMANDS:
+        summary = COMMANDS[name]
         sub = commands.add_parser(
             name, help=summary, description=summary, allow_abbrev=False, formatter_class=_Formatter
         )
@@ -131,6 +131,9 @@ def _print_error(error: TrtbuildError, *, as_json: bool) -> None:
 
 
 def _report_bug(bug: Exception) -> ExitCode:
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(bug))
     with tempfile.NamedTemporaryFile(
         "w", prefix="trtbuild-bug-", suffix=".log", delete=False

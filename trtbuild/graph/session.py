@@ -211,18 +211,25 @@ def _select(rebuilder: Rebuilder, settings: Settings) -> list[str]:
             f"{rebuilder.recipe.path} has no precision {', '.join(sorted(unknown))}",
             hint=f"it has {', '.join(rebuilder.recipe.precisions)}",
         )
-    selected = [
-        task.id
-        for task in rebuilder.tasks.values()
-        if (not settings.stages or task.stage in settings.stages)
-        and (not settings.precisions or task.variant is None or task.variant in settings.precisions)
-    ]
+    selected = [task.id for task in rebuilder.tasks.values() if _is_selected(task, settings)]
     if not selected:
         raise UsageError(
             f"{rebuilder.recipe.path} has no stage {' or '.join(sorted(settings.stages))}",
             hint=f"it has {', '.join(dict.fromkeys(t.stage for t in rebuilder.tasks.values()))}",
         )
     return selected
+
+
+def _is_selected(task: Task, settings: Settings) -> bool:
+    """A task of no precision is wanted for itself only where its stage is asked for by name.
+
+    Else the selected variants bring the ones that they need: fp32 needs no calibration.
+    """
+    if settings.stages and task.stage not in settings.stages:
+        return False
+    if task.variant is None:
+        return bool(settings.stages or not settings.precisions)
+    return not settings.precisions or task.variant in settings.precisions
 
 
 def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
