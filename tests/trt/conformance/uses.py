@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trtbuild.recipe.build_table import option
+
 PACKAGE = Path(__file__).parents[3] / "trtbuild"
 ROOM = PACKAGE / "trt"
 
@@ -50,6 +52,9 @@ IN_MODULE = {
 }
 """Names that stand for something else in one module."""
 
+BEHIND = {("tactics.py", "tactics_of"): "timing_cache.tactics"}
+"""Functions that are called only where an option is set, and asked for (`pin`)."""
+
 RESULTS = {"create_runtime_config": ("IRuntimeConfig",)}
 """What calls return that are used at once."""
 
@@ -58,7 +63,8 @@ RESULTS = {"create_runtime_config": ("IRuntimeConfig",)}
 class Use:
     """An attribute of one of some classes; "" is the module.
 
-    `positional` counts the arguments without names; it is -1 where nothing is called.
+    `positional` counts the arguments without names; it is -1 where nothing is called. `function`
+    is the one that it stands in, "" outside of any.
     """
 
     file: str
@@ -67,6 +73,7 @@ class Use:
     name: str
     positional: int = -1
     keywords: tuple[str, ...] = ()
+    function: str = ""
 
 
 def uses() -> list[Use]:
@@ -92,15 +99,39 @@ def unclassified(members: set[str]) -> list[str]:
     return found
 
 
-def guards(file: str) -> set[str]:
-    """Names, dotted or not, that a module asks for before it uses what comes with them."""
-    tree = ast.parse((ROOM / file).read_text())
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _called(node) in ("has", "hasattr", "getattr"):
-            for argument in node.args:
-                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                    found.add(argument.value)
+def guards(use: Use) -> set[str]:
+    """Names, dotted or not, that are asked for where a use stands, before it comes to it.
+
+    Its own function asks by `has`, `hasattr` or `getattr`; a function that the tables of settings
+    name is only called after `require` has asked for what the row needs.
+    """
+    tree = ast.parse((ROOM / use.file).read_text())
+    found = set(_rows_of(tree).get(use.function, ()))
+    if (use.file, use.function) in BEHIND:
+        found.update(option(BEHIND[use.file, use.function]).needs)
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef) or function.name != use.function:
+            continue
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and _called(node) in ("has", "hasattr", "getattr"):
+                texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                found.update(text for text in texts if isinstance(text, str))
+    return found
+
+
+def _rows_of(tree: ast.Module) -> dict[str, set[str]]:
+    """What the rows of the table need that a function stands beside in `_OWN` or `_WRITERS`."""
+    found: dict[str, set[str]] = {}
+    for node in tree.body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+            continue
+        if getattr(node.target, "id", "") not in ("_OWN", "_WRITERS"):
+            continue
+        for key, value in zip(node.value.keys, node.value.values, strict=True):
+            assert isinstance(key, ast.Constant)
+            named = {inner.id for inner in ast.walk(value) if isinstance(inner, ast.Name)}
+            for name in named:
+                found.setdefault(name, set()).update(option(str(key.value)).needs)
     return found
 
 
@@ -108,21 +139,32 @@ def _in_file(path: Path) -> Iterator[Use]:
     tree = ast.parse(path.read_text())
     aliases = _aliases(tree)
     calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    functions = _functions(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute):
             continue
         call = calls.get(id(node))
+        where = functions.get(id(node), "")
         counts = (len(call.args), tuple(k.arg or "" for k in call.keywords)) if call else (-1, ())
         if call and any(isinstance(argument, ast.Starred) for argument in call.args):
             counts = (-1, ())
         chain = _of_module(node, aliases)
         if chain:
             owner = (".".join(chain[:-1]),)
-            yield Use(path.name, node.lineno, owner, chain[-1], *counts)
+            yield Use(path.name, node.lineno, owner, chain[-1], *counts, where)
             continue
         classes = _classes(path.name, node.value)
         if classes:
-            yield Use(path.name, node.lineno, classes, node.attr, *counts)
+            yield Use(path.name, node.lineno, classes, node.attr, *counts, where)
+
+
+def _functions(tree: ast.Module) -> dict[int, str]:
+    """The innermost function that each node stands in, by the node's id."""
+    found = {}
+    for function in ast.walk(tree):  # outer ones first
+        if isinstance(function, ast.FunctionDef):
+            found.update(dict.fromkeys(map(id, ast.walk(function)), function.name))
+    return found
 
 
 def _aliases(tree: ast.Module) -> dict[str, list[str]]:
