@@ -8,10 +8,13 @@ import os
 import shutil
 import subprocess
 import tarfile
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -29,6 +32,8 @@ from trtbuild.cli import main
 from trtbuild.errors import ExitCode
 from trtbuild.release.documents import schema_problem
 from trtbuild.release.signing import PAYLOAD_TYPE
+from trtbuild.store.digest import canonical_json
+from trtbuild.store.store import Store
 
 ALLOW = "unsigned,unverified"  # this machine has no GPU, so no engine is run
 
@@ -336,3 +341,55 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
     assert code == ExitCode.FAILED
     assert "cannot write" in capsys.readouterr().err
     assert list(folder.iterdir()) == []
+
+
+def as_a_gpu_verified_it(project: Project) -> None:
+    """Put a verification into the cache, and into the lock, as a machine with a GPU does."""
+    path = project.folder / "tiny.lock"
+    lock = yaml.safe_load(path.read_text())
+    block = lock["tasks"]["verify:fp32"]
+    store = Store(project.cache)
+    trace = store.actions.lookup(block["action"])
+    assert trace is not None
+    result = json.loads((project.folder / "build/tiny/fp32/verify.json").read_text())
+    made = project.root / "verify.json"
+    made.write_text(json.dumps({**result, "engine": "compared"}))
+    gpu = {"gpu": "NVIDIA L4", "gpu.compute_capability": "8.9", "gpu.driver": "580.1"}
+    document = {
+        **trace.action,
+        "options": {**trace.action["options"], "gpu": True},
+        "toolchain": {**trace.action["toolchain"], **gpu, "tensorrt-rtx": version("tensorrt-rtx")},
+    }
+    key = hashlib.sha256(canonical_json(document)).hexdigest()
+    outputs = (("verify.json", store.cas.adopt(made)),)
+    store.record(key, replace(trace, action=document, outputs=outputs))
+    store.close()
+    block.update(action=key, options=document["options"], toolchain=document["toolchain"])
+    block["engine"] = "compared"
+    path.write_text(yaml.safe_dump(lock))
+    commit(project)
+
+
+def test_a_machine_without_a_gpu_releases_what_one_with_a_gpu_has_verified(
+    locked: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_a_gpu_verified_it(locked)
+    for build in (False, True):  # with the outputs of this machine in its folder, and without
+        if not build:
+            shutil.rmtree(locked.folder / "build")
+        out = tmp_path / f"out{build}"
+        code = release(locked, monkeypatch, "-o", str(out), "--only-cached", allow="unsigned")
+        assert code == ExitCode.DONE
+        (recipe,) = json.loads((out / "manifest.json").read_text())["recipes"]
+        assert recipe["variants"][0]["verification"]["engine"] == "compared"
+        again = release(locked, monkeypatch, "-o", str(tmp_path / "no"), allow="unsigned")
+        assert again == ExitCode.FAILED  # what this machine verifies is no engine
+
+
+def test_only_cached_releases_nothing_that_would_have_to_be_made(
+    locked: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.rmtree(locked.cache)
+    code = release(locked, monkeypatch, "-o", str(tmp_path / "out"), "--only-cached")
+    assert code == ExitCode.FAILED
+    assert not (tmp_path / "out").exists()

@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help=f"accept these, by commas, and write them down: {', '.join(ALLOWANCES)}",
     )
+    parser.add_argument(
+        "--only-cached",
+        action="store_true",
+        help="run nothing: take what the caches have, also what a machine with a GPU measured",
+    )
     add_places(parser)
     add_remote(parser)
 

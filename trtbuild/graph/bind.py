@@ -27,6 +27,10 @@ class Device:
     facts: tuple[tuple[str, str], ...]  # ("gpu", "NVIDIA H100 80GB HBM3"), ("driver", ...), ...
 
 
+SOME_GPU = Device(())
+"""A GPU of which nothing is known: that of whoever made a result in a cache."""
+
+
 def bind(
     task: Task,
     results: Mapping[str, Outputs],

@@ -25,6 +25,7 @@ from trtbuild.graph.action import (
     differences,
 )
 from trtbuild.graph.bind import (
+    SOME_GPU,
     Device,
     Outputs,
     bind,
@@ -34,7 +35,7 @@ from trtbuild.graph.bind import (
 from trtbuild.graph.choose import Choice
 from trtbuild.graph.execute import Executor, Progress, Request
 from trtbuild.graph.request import inputs_of, request_of
-from trtbuild.graph.results import Results
+from trtbuild.graph.results import Found, Results
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
@@ -117,16 +118,16 @@ class Rebuilder:
         """
         if blocked := self._blocked(task):
             return blocked
-        found = self.cached.find(self._bind(task))
+        found = self._find(task)
         action, trace = found.action, found.trace
+        if trace is None and self.lacks_device(task):
+            return self._cannot_be_had(task, action)
         if self.guard is not None:
             self.guard.check(task, action, trace.outputs if trace else None)
         if task.stage in self.forced:
             reason = Reason(ReasonKind.FORCED, f"--rebuild {task.stage}")
             return Decision(Verdict.EXECUTED, (reason,), action)
         if trace is None:
-            if self.lacks_device(task):
-                return self._cannot_be_had(task, action)
             why = self.cached.why_unknown(action, self.workspace.record(task))
             return Decision(Verdict.EXECUTED, why, action)
         kept = Decision(Verdict.UP_TO_DATE, (), action, trace, found.key, found.accepted)
@@ -145,7 +146,7 @@ class Rebuilder:
 
     def present_action(self, task: Task) -> Action:
         """The action that the task would be now. Raises as `decide`."""
-        found = self.cached.find(self._bind(task))
+        found = self._find(task)
         record = self.workspace.record(task)
         if found.trace is None and record is not None:
             return self.cached.as_recorded(found.action, record)
@@ -292,9 +293,16 @@ class Rebuilder:
         needed = any(task.id in other.needs for other in self.tasks.values())
         return Decision(Verdict.EXECUTED if needed else Verdict.SKIPPED, (reason,), action)
 
-    def _bind(self, task: Task) -> Action:
+    def _find(self, task: Task) -> Found:
+        """The task's action and its entry; where nothing is run, rather what a GPU has given."""
+        nothing_runs = self.only_cached and self.device is None
+        devices = (SOME_GPU, None) if nothing_runs and STAGES[task.stage].takes_gpu else (None,)
+        tried = [self.cached.find(self._bind(task, device)) for device in devices]
+        return next((found for found in tried if found.trace is not None), tried[-1])
+
+    def _bind(self, task: Task, device: Device | None = None) -> Action:
         folder, memo, partial = self.recipe.folder, self.store.memo, self.only_cached
-        return bind(task, self.results, folder, self.device, memo, partial=partial)
+        return bind(task, self.results, folder, device or self.device, memo, partial=partial)
 
     @contextlib.contextmanager
     def _lease(self, task: Task, progress: Progress) -> Iterator[Mapping[str, str]]:

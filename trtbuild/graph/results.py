@@ -161,6 +161,8 @@ class Results:
         names = tuple(entry.get("discovered", {}))
         if not self._are_ours(names):
             return None
+        if dict(entry.get("options") or {}).get("gpu") != action.options.get("gpu"):
+            return None  # kin is whatever else they share
         found = []
         ours = self.as_read(action, names).document()
         for field in ("toolchain", "discovered"):
