@@ -4,6 +4,7 @@
 `doit` alone brings the recipes up to date. Chores: `doit lint`, `doit types`, `doit tests`.
 """
 
+import sys
 from pathlib import Path
 
 from trtbuild.cli.dodo import recipe_tasks
@@ -24,14 +25,19 @@ def task_recipes():
 
 def task_lint():
     """Lint and formatting."""
-    return {"actions": ["ruff check .", "ruff format --check ."]}
+    return {"actions": [_tool("ruff", "check", "."), _tool("ruff", "format", "--check", ".")]}
 
 
 def task_types():
     """Types, strictly."""
-    return {"actions": ["mypy"]}
+    return {"actions": [_tool("mypy")]}
 
 
 def task_tests():
     """All tests that run without a GPU."""
-    return {"actions": ["pytest -n 2"]}
+    return {"actions": [_tool("pytest", "-n", "2", "-m", "not gpu")]}
+
+
+def _tool(*command):
+    """A tool of the environment that runs doit, whether that is on the PATH or not."""
+    return [sys.executable, "-m", *command]

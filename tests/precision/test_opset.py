@@ -69,3 +69,15 @@ def test_types_are_inferred_without_the_values_of_weights() -> None:
     assert list(heavy) == ["w"]
     assert light.ByteSize() < 2000
     assert element_types(old())["h"] == onnx.TensorProto.FLOAT
+
+
+@pytest.mark.slow
+def test_types_are_inferred_beside_a_weight_of_more_than_two_gigabytes() -> None:
+    model = old()
+    size = 2_160_000_000
+    unused = model.graph.initializer.add(
+        name="unused", data_type=onnx.TensorProto.UINT8, dims=[size]
+    )
+    unused.raw_data = bytes(size)
+    assert list(without_weights(model)[1]) == ["w", "unused"]
+    assert element_types(model)["h"] == onnx.TensorProto.FLOAT

@@ -7,6 +7,7 @@ from typing import Any
 import onnx
 
 from trtbuild.errors import StageError
+from trtbuild.model.external import nbytes
 
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
@@ -57,7 +58,7 @@ def without_weights(
             _copy(light.graph, field, value)
     listed = {value.name for value in model.graph.input}
     for tensor in model.graph.initializer:
-        if tensor.ByteSize() < _LARGE or tensor.name in listed:
+        if nbytes(tensor) < _LARGE or tensor.name in listed:
             light.graph.initializer.append(tensor)
             continue
         heavy[tensor.name] = tensor

@@ -116,7 +116,8 @@ class Terminal:
         from rich.text import Text
 
         with self._lock:
-            return Text("\n").join(_live_line(running) for running in self._running.values())
+            lines = Text("\n", no_wrap=True, overflow="ellipsis")
+            return lines.join(_live_line(running) for running in self._running.values())
 
     def _print(self, name: str, outcome: Outcome) -> None:
         took = f"{outcome.seconds:7.1f} s" if outcome.verdict is Verdict.EXECUTED else " " * 9
