@@ -23,6 +23,7 @@ ELSEWHERE = {
     "plugins.dynamic": "plugins.py",
     "plugins.serialize": "plugins.py",
     "timing_cache.file": "timing_cache.py",
+    "timing_cache.tactics": "tactics.py",
     "device": "the parent, which chooses the GPU that the stage sees",
 }
 """Options that neither a builder config nor a network is told of, and where they are used."""
