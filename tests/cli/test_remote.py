@@ -18,7 +18,8 @@ TASKS = ("export", "surgery", "reference", "build:fp32", "verify:fp32")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that was run with a remote cache, the folder `shared` beside it."""
     project = Project(tmp_path_factory.mktemp("first")).tiny()
-    result = project.run("--remote", str(project.root / "shared"))
+    remote = ("--remote", project.root / "shared")
+    result = project.trtbuild("run", "tiny.yaml", "--json", *remote, TRTBUILD_REMOTE_WAIT="60s")
     assert result.code == 0, result.err
     assert result.err == ""
     return project

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trtbuild.cli.settings import resolve
 from trtbuild.graph.rebuild import Listener
@@ -14,6 +14,9 @@ from trtbuild.graph.session import Session, Settings
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.terminal import Terminal
 from trtbuild.store.store import Store
+
+if TYPE_CHECKING:
+    from trtbuild.store.remote import Remote
 
 
 def add_recipes(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +111,8 @@ def open_session(options: argparse.Namespace, listener: Listener) -> Iterator[Se
 def open_store(values: dict[str, Any]) -> Iterator[Store]:
     """The cache, and behind it the remote one, that settings name.
 
-    At the end uploads get their time, and what went wrong with the remote cache is said.
+    At the end uploads get the time that is set for them; what is left goes to a process of its
+    own. What went wrong with the remote cache is said.
     """
     store = Store(values["cache"], shared=values["cache_shared"])
     try:
@@ -121,10 +125,19 @@ def open_store(values: dict[str, Any]) -> Iterator[Store]:
         yield store
     finally:
         if store.remote is not None:
-            from trtbuild.report.cache import print_remote
-
-            print_remote(store.remote, store.uploads_left(values["remote_wait"]))
+            _end_uploads(store, store.remote, values["remote_wait"])
         store.close()
+
+
+def _end_uploads(store: Store, remote: Remote, seconds: float) -> None:
+    from trtbuild.report.cache import print_remote
+
+    left, going_on = store.uploads_left(seconds), False
+    if left:
+        from trtbuild.store.later import begin
+
+        going_on = begin(store, remote)
+    print_remote(remote, left, going_on=going_on)
 
 
 def run_session(session: Session) -> bool:

@@ -200,7 +200,12 @@ SETTINGS = (
         "whether new results are put into the remote cache too",
     ),
     Setting("remote_timeout", age_seconds, lambda: 10.0, "how long its answers may take (s)"),
-    Setting("remote_wait", age_seconds, lambda: 10.0, "how long a run waits for uploads (s)"),
+    Setting(
+        "remote_wait",
+        age_seconds,
+        lambda: 0.0,
+        "how long a run waits at its end for uploads; what is left goes on in the background (s)",
+    ),
 )
 """All of them; each can stand on the command line of commands that use it, in the environment as
 TRTBUILD_NAME, and in the file."""

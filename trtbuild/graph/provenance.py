@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trtbuild.graph.workspace import RECORDS
+from trtbuild.store.action_cache import ActionCache
+from trtbuild.store.index import Index
 
 
 def made_by(path: Path, content: str, cache: Path) -> dict[str, Any] | None:
@@ -15,12 +16,19 @@ def made_by(path: Path, content: str, cache: Path) -> dict[str, Any] | None:
 
     The content decides, not the name: a copy under another name is found in the cache too.
     """
-    for key, action, outputs in _traces(cache):
-        for name, hash_, *_ in outputs:
-            if hash_ == content:
-                recipe = _recipe_beside(path, key)
-                return {"recipe": recipe, "key": key, "output": name, "action": action}
-    return None
+    found = []
+    index = Index(cache)
+    actions = ActionCache(cache)
+    for key in index.naming(content):
+        trace = actions.lookup(key)
+        for name, digest in trace.outputs if trace is not None else ():
+            if trace is not None and digest.hash == content:
+                found.append((trace.action["stage"] != "build", key, name, trace.action))
+    index.close()
+    if not found:
+        return None
+    _, key, name, action = min(found, key=lambda one: one[:3])  # builds first
+    return {"recipe": _recipe_beside(path, key), "key": key, "output": name, "action": action}
 
 
 def build_record(path: Path, size: int) -> dict[str, Any] | None:
@@ -32,18 +40,6 @@ def build_record(path: Path, size: int) -> dict[str, Any] | None:
     if not isinstance(record, dict) or record.get("engine_bytes") != size:
         return None
     return record
-
-
-def _traces(cache: Path) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
-    """Key, action and outputs of every trace that can be read, those of builds first."""
-    found = []
-    for file in sorted((cache / "actions").glob("*/*.json")):
-        try:
-            document = json.loads(file.read_bytes())
-            found.append((file.parent.name + file.stem, document["action"], document["outputs"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # a damaged trace says nothing
-    return iter(sorted(found, key=lambda item: item[1].get("stage") != "build"))
 
 
 def _recipe_beside(path: Path, key: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,8 +137,8 @@ class Results:
         index.close()
         if self.store.remote is not None:
             keys += [key for key in self.store.remote.kin(kin) if key not in keys]
-        for key in keys:
-            if (trace := self.store.find(key)) is not None:
+        for key in keys:  # a listing, and a table, may be wrong
+            if (trace := self.store.find(key)) is not None and kin_of(trace.action) == kin:
                 yield key, trace
 
     def _find_elsewhere(self, action: Action, base: str, candidates: list[Action]) -> Found:
@@ -196,7 +197,8 @@ class Results:
         """Whether names from elsewhere lead to nothing but the user's own project."""
         project = project_of(self.folder.resolve())
         return all(
-            name.startswith("package:") or (self.folder / name).resolve().is_relative_to(project)
+            name.startswith("package:")
+            or Path(os.path.realpath(self.folder / name)).is_relative_to(project)
             for name in names
         )
 

@@ -22,7 +22,7 @@ def statistics(root: Path, collection: Collection, entries: Sequence[Entry]) -> 
     for entry in entries:
         stage = stages.setdefault(entry.stage, {"actions": 0, "size_bytes": 0})
         stage["actions"] += 1
-        stage["size_bytes"] += sum(size for _, size in entry.outputs)
+        stage["size_bytes"] += entry.output_bytes
     return {
         "format": 1,
         "cache": str(root),
@@ -53,14 +53,14 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "stage": entry.stage,
         "used": entry.used,
         "seconds": entry.seconds,
-        "size_bytes": sum(size for _, size in entry.outputs),
+        "size_bytes": entry.output_bytes,
     }
 
 
 def print_entries(entries: Sequence[Entry]) -> None:
     """Print traces, a line each."""
     for entry in entries:
-        size = size_text(sum(size for _, size in entry.outputs))
+        size = size_text(entry.output_bytes)
         took = f"{entry.seconds:.1f} s"
         print(
             f"{entry.key[:16]}  {entry.stage:<10} {size:>10} {took:>9}  {age_text(entry.used)} ago"
@@ -126,13 +126,15 @@ def age_text(then: float, now: float | None = None) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def print_remote(remote: Remote, left: int) -> None:
+def print_remote(remote: Remote, left: int, *, going_on: bool) -> None:
     """Print what went wrong with the remote cache, and what is still to be uploaded."""
     for warning in dict.fromkeys(remote.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     if left:
-        results = "1 result is" if left == 1 else f"{left} results are"
-        print(
-            f"{results} not uploaded yet: the next run goes on, or `trtbuild cache push`",
-            file=sys.stderr,
+        results = "1 result" if left == 1 else f"{left} results"
+        text = (
+            f"{results} go on being uploaded in the background (remote_wait makes a run wait)"
+            if going_on
+            else f"{results} not uploaded: the next run tries again, or `trtbuild cache push`"
         )
+        print(text.replace("1 result go", "1 result goes"), file=sys.stderr)

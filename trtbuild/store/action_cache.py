@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -49,11 +50,12 @@ class ActionCache:
         self._root = root
 
     def lookup(self, key: str) -> Trace | None:
-        """The trace of a key; None where there is none or it is damaged."""
+        """The trace of a key; None where there is none, or it is damaged or of another action."""
         try:
-            return decode_trace(self.path(key).read_bytes())
+            trace = decode_trace(self.path(key).read_bytes())
         except OSError:
             return None
+        return trace if trace is not None and is_of(trace, key) else None
 
     def record(self, key: str, trace: Trace) -> None:
         """Write a trace, after the blobs that it names. Raises StoreError."""
@@ -98,9 +100,12 @@ class ActionCache:
 def decode_discovered(data: bytes) -> tuple[tuple[str, ...], ...]:
     """The sets of file names that a document holds; none where it is damaged."""
     try:
-        return tuple(tuple(str(name) for name in names) for names in json.loads(data))
-    except (ValueError, TypeError):
+        sets = json.loads(data)
+        canonical_json(sets)  # raises ValueError for text that is no Unicode
+        found = tuple(tuple(str(name) for name in names) for names in sets[:DISCOVERED_SETS])
+    except (ValueError, TypeError, RecursionError):
         return ()
+    return () if any("\0" in name for names in found for name in names) else found
 
 
 def encode_trace(trace: Trace) -> bytes:
@@ -123,18 +128,54 @@ def decode_trace(data: bytes) -> Trace | None:
     if data[-_CHECK_BYTES:] != check:
         return None
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_constant=_refused)
         if document["format"] != FORMAT:
             return None
         outputs = tuple((_file_name(n), _digest(h, s)) for n, h, s in document["outputs"])
-        return Trace(
-            dict(document["action"]),
-            outputs,
-            float(document["seconds"]),
-            tuple(str(text) for text in document["warnings"]),
-        )
-    except (ValueError, KeyError, TypeError):
+        warnings = tuple(_printable(str(text)) for text in document["warnings"])
+        action, seconds = _action(document["action"]), float(document["seconds"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # whoever wrote it knew how to sum it, but not what a trace is
+    return Trace(action, outputs, seconds, warnings) if math.isfinite(seconds) else None
+
+
+def is_of(trace: Trace, key: str) -> bool:
+    """Whether a trace is of the action of that key, and names only files that the action makes."""
+    try:
+        if hashlib.sha256(canonical_json(trace.action)).hexdigest() != key:
+            return False
+    except ValueError:  # text that is no Unicode
+        return False
+    names = [name for name, _ in trace.outputs]
+    return len(set(names)) == len(names) and set(names) <= set(trace.action["outputs"])
+
+
+def _action(document: Any) -> dict[str, Any]:
+    """An action's document, if it has the form of one: readers rely on that.
+
+    Raises ValueError, KeyError or TypeError.
+    """
+    shown = [document["stage"], *document["outputs"]]
+    shown += [text for fact in document["toolchain"].items() for text in fact]
+    others = [text for fact in document["discovered"].items() for text in fact]
+    others += [text for pair in document["inputs"].items() for text in pair]
+    if not all(isinstance(text, str) for text in shown + others):
+        raise ValueError("no action")
+    if not all(text.isprintable() for text in shown):
+        raise ValueError("what a terminal could take for a command")
+    return {**document, "options": dict(document["options"])}
+
+
+def _refused(constant: str) -> object:
+    """What Python's JSON reader makes of NaN and infinities. Raises ValueError."""
+    raise ValueError(f"no JSON: {constant}")
+
+
+def _printable(text: str) -> str:
+    """Text that a terminal can show: what it could take for a command is replaced."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def _file_name(name: object) -> str:

@@ -68,20 +68,43 @@ def scrubbed(text: str, environment: Mapping[str, str] = os.environ) -> str:
 def connect(url: str, timeout: float) -> tuple[Any, str]:
     """fsspec's file system for an address, and the path in it. Raises MissingPackage."""
     scheme = url.partition("://")[0]
-    options: dict[str, Any] = {"skip_instance_cache": True}
-    if scheme == "s3":
-        patience = {"connect_timeout": timeout, "read_timeout": timeout}
-        options |= {"use_listings_cache": False, "config_kwargs": patience}
     try:
+        if scheme in ("ssh", "sftp"):
+            return _over_ssh(url, timeout)
         from fsspec.core import url_to_fs
 
+        options = {"skip_instance_cache": True, **_patience(scheme, timeout)}
         filesystem, path = url_to_fs(url, **options)
     except ImportError as error:
-        package = PROTOCOLS[scheme] or "fsspec"
+        package = PROTOCOLS[scheme]
+        names = f"fsspec and {package}" if package else "fsspec"
         raise MissingPackage(
-            f"a remote cache at {scheme}:// needs fsspec and {package}".replace(
-                "fsspec and fsspec", "fsspec"
-            ),
-            hint=f"pip install 'trtbuild[remote]'{f' {package}' if PROTOCOLS[scheme] else ''}",
+            f"a remote cache at {scheme}:// needs {names}",
+            hint=f"pip install 'trtbuild[remote]' {package}".rstrip(),
         ) from error
     return filesystem, path.rstrip("/")
+
+
+def _over_ssh(url: str, timeout: float) -> tuple[Any, str]:
+    from urllib.parse import urlsplit
+
+    from trtbuild.store.ssh import KnownHosts
+
+    parts = urlsplit(url)
+    options = {"username": parts.username, "password": parts.password, "port": parts.port}
+    given = {name: value for name, value in options.items() if value is not None}
+    return KnownHosts(parts.hostname or "", timeout=timeout, **given), parts.path.rstrip("/")
+
+
+def _patience(scheme: str, timeout: float) -> dict[str, Any]:
+    """Options of the libraries: how long they wait, where their own limits do not fit ours."""
+    if scheme == "s3":
+        patience = {"connect_timeout": timeout, "read_timeout": timeout}
+        return {"use_listings_cache": False, "config_kwargs": patience}
+    if scheme in ("http", "https"):
+        from aiohttp import ClientTimeout
+
+        # aiohttp gives up after five minutes in all, which a large engine takes.
+        limit = ClientTimeout(total=None, sock_connect=timeout)
+        return {"client_kwargs": {"timeout": limit, "trust_env": True}}  # proxies, ~/.netrc
+    return {}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtbuild.store.action_cache import decode_trace
-from trtbuild.store.digest import canonical_json, digest_of_file
+from trtbuild.store.action_cache import decode_trace, is_of
+from trtbuild.store.digest import digest_of_file
 from trtbuild.store.files import file_lock, store_errors
 from trtbuild.store.index import Found, scan
 
@@ -23,7 +22,11 @@ class Damage:
 
 
 def audit(root: Path, progress: Callable[[float], None] | None = None) -> tuple[Damage, ...]:
-    """All that is wrong with a cache; nothing remembered is trusted, nothing is changed."""
+    """All that is wrong with a cache; nothing remembered is trusted, nothing is changed.
+
+    Traces are listed first: what a build puts in meanwhile is left to the next audit.
+    """
+    traces = [trace.key for trace in scan(root / "actions", ".json")]
     blobs = list(scan(root / "cas"))
     total = sum(blob.size_bytes for blob in blobs) or 1
     done = 0
@@ -37,9 +40,9 @@ def audit(root: Path, progress: Callable[[float], None] | None = None) -> tuple[
         done += blob.size_bytes
         if progress is not None:
             progress(done / total)
-    for trace in scan(root / "actions", ".json"):
-        path = root / "actions" / trace.key[:2] / f"{trace.key[2:]}.json"
-        if text := _trace_damage(path, trace.key, whole):
+    for key in traces:
+        path = root / "actions" / key[:2] / f"{key[2:]}.json"
+        if text := _trace_damage(path, key, whole):
             found.append(Damage(path, text))
     return tuple(found)
 
@@ -77,7 +80,7 @@ def _trace_damage(path: Path, key: str, whole: dict[str, int]) -> str:
         return f"cannot be read: {error.strerror}"
     if trace is None:
         return "no trace, or a damaged one"
-    if hashlib.sha256(canonical_json(trace.action)).hexdigest() != key:
+    if not is_of(trace, key):
         return "its action has another key"
     lost = [name for name, digest in trace.outputs if whole.get(digest.hash) != digest.size_bytes]
     return f"its {', '.join(lost)} is not in the cache" if lost else ""

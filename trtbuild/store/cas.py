@@ -42,9 +42,7 @@ class CAS:
         with store_errors("cannot store", file):
             digest = known or self._memo.digest(file)
             blob = self.path(digest)
-            if self.verified(digest):
-                os.utime(blob)
-                self._memo.remember(blob, digest)
+            if self.verified(digest) and self._marked(digest):
                 file.unlink()
                 return digest
             blob.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +53,16 @@ class CAS:
             file.replace(blob)
         self._memo.remember(blob, digest)
         return digest
+
+    def _marked(self, digest: Digest) -> bool:
+        """Mark a blob as new; False where another user owns it, and it is best replaced."""
+        blob = self.path(digest)
+        try:
+            os.utime(blob)
+        except PermissionError:
+            return False
+        self._memo.remember(blob, digest)
+        return True
 
     def verified(self, digest: Digest) -> bool:
         """Whether the blob is there with the right bytes; a damaged one is dropped."""

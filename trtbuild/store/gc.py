@@ -7,10 +7,13 @@ point: what is left is whole, and what nothing names goes the next time.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from trtbuild.store.action_cache import MARK_SECONDS
@@ -72,7 +75,7 @@ def plan_collection(
     doomed, protected = _choose(entries, present, limits, keep, now, spared)
     gone = {entry.key for entry in doomed}
     kept = [entry for entry in entries if entry.key not in gone]
-    named = {hash_ for entry in kept for hash_, _ in entry.outputs} | keep.names
+    named = set(chain.from_iterable(entry.hashes for entry in kept)) | keep.names
     orphans = [name for name in present if name not in named]
     blobs = tuple(_old_blobs(root, orphans, spared))
     before = sum(present.values()) + sum(entry.size_bytes for entry in entries)
@@ -104,7 +107,7 @@ def collect(
         hash_
         for entry in collection.traces
         if Path(_trace_path(root, entry.key)).exists()  # used since, so its blobs stay too
-        for hash_, _ in entry.outputs
+        for hash_ in entry.hashes
     }
     blobs = [(_blob_path(root, b.key), b) for b in collection.blobs if b.key not in kept]
     freed += _remove_all(root, blobs, lambda done: _tell(progress, len(traces) + done, total))
@@ -145,26 +148,23 @@ def _choose(
     spared: float,
 ) -> tuple[list[Entry], int]:
     """The traces to remove, least recently used first, and how many the limits cannot have."""
-    users: dict[str, int] = {}
-    for entry in entries:
-        for hash_, _ in entry.outputs:
-            users[hash_] = users.get(hash_, 0) + 1
+    users = Counter(chain.from_iterable(entry.hashes for entry in entries))
     size = sum(e.size_bytes for e in entries)
     size += sum(bytes_ for name, bytes_ in present.items() if name in users or name in keep.names)
-    oldest = now - limits.max_age_seconds if limits.max_age_seconds is not None else None
+    oldest = now - limits.max_age_seconds if limits.max_age_seconds is not None else -math.inf
+    most = math.inf if limits.max_bytes is None else limits.max_bytes
+    missing = users.keys() - present.keys()
     doomed, protected = [], 0
     for entry in entries:
-        too_old = oldest is not None and entry.used < oldest
-        too_much = limits.max_bytes is not None and size > limits.max_bytes
-        lost = any(hash_ not in present for hash_, _ in entry.outputs)
-        if not (too_old or too_much or lost):
+        over = entry.used < oldest or size > most
+        if not over and (not missing or missing.isdisjoint(entry.hashes)):
             continue
         if entry.used >= spared or _is_locked(entry, keep):
-            protected += too_old or too_much
+            protected += over
             continue
         doomed.append(entry)
         size -= entry.size_bytes
-        for hash_, _ in entry.outputs:
+        for hash_ in entry.hashes:
             users[hash_] -= 1
             if not users[hash_] and hash_ not in keep.names:
                 size -= present.get(hash_, 0)
@@ -172,7 +172,7 @@ def _choose(
 
 
 def _is_locked(entry: Entry, keep: Keep) -> bool:
-    return entry.key in keep.names or any(hash_ in keep.names for hash_, _ in entry.outputs)
+    return entry.key in keep.names or not keep.names.isdisjoint(entry.hashes)
 
 
 def _spared_since(root: Path, now: float) -> float:
@@ -187,16 +187,15 @@ def _spared_since(root: Path, now: float) -> float:
 
 def _present(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
     """The blobs that are there, with their sizes: a file is looked at only if no trace names it."""
-    sizes = {hash_: size for entry in entries for hash_, size in entry.outputs}
-    found = {}
-    for name in names_in(root / "cas"):
-        size = sizes.get(name)
-        if size is None:
-            try:
-                size = os.stat(_blob_path(root, name)).st_size  # noqa: PTH116 - many
-            except FileNotFoundError:
-                continue
-        found[name] = size
+    hashes = chain.from_iterable(entry.hashes for entry in entries)
+    sizes = chain.from_iterable(entry.sizes.split() for entry in entries)
+    found = dict(zip(hashes, map(int, sizes), strict=True))
+    there = set(names_in(root / "cas"))
+    for name in found.keys() - there:
+        del found[name]
+    for name in there - found.keys():
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = os.stat(_blob_path(root, name)).st_size  # noqa: PTH116 - many
     return found
 
 

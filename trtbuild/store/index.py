@@ -21,24 +21,31 @@ from trtbuild.store.digest import canonical_json
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS traces (
     key TEXT PRIMARY KEY, stamp TEXT NOT NULL, stage TEXT NOT NULL, kin TEXT NOT NULL,
-    base TEXT NOT NULL, outputs TEXT NOT NULL, seconds REAL NOT NULL
+    base TEXT NOT NULL, hashes TEXT NOT NULL, sizes TEXT NOT NULL, bytes INTEGER NOT NULL,
+    seconds REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS traces_by_kin ON traces (kin);
+CREATE TABLE IF NOT EXISTS scanned (once INTEGER PRIMARY KEY);
 """
+SCHEMA_VERSION = 2
+"""SQLite's user_version of the table; a table of another version is thrown away."""
 
-_INSERT = "INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Entry(NamedTuple):
     """One trace: its key, what it is of, what it names, and when it was last used.
 
     `base` is the key that its sets of discovered files are kept under, "" where it has none.
+    `sizes` are bytes, one number per hash, still as text: few who read an entry look at them.
     """
 
     key: str
     stage: str
     base: str
-    outputs: tuple[tuple[str, int], ...]  # hash and size of each
+    hashes: list[str]
+    sizes: str
+    output_bytes: int
     seconds: float
     used: float  # Unix time
     size_bytes: int  # of the trace itself
@@ -58,7 +65,8 @@ class Index:
 
     def __init__(self, root: Path) -> None:
         self._actions = root / "actions"
-        self._connection = _connect(root / "index.sqlite")
+        self._path = root / "index.sqlite"
+        self._connection = _connect(self._path)
 
     def close(self) -> None:
         """Close the table; it must not be used after."""
@@ -66,22 +74,36 @@ class Index:
 
     def entries(self) -> tuple[list[Entry], list[Found]]:
         """Every trace, and the files in its place that are none (damaged, or of another format)."""
-        rows = {row[0]: row for row in self._connection.execute("SELECT * FROM traces")}
+        rows = self._rows()
         entries, damaged, new = [], [], []
         for found in scan(self._actions, ".json"):
-            row = rows.pop(found.key, None)
-            stamp = f"{found.inode}-{found.size_bytes}"
+            name, used, size_bytes, inode = found
+            row = rows.pop(name, None)
+            stamp = f"{inode}-{size_bytes}"
             if row is None or row[1] != stamp:
-                row = _read(self._actions, found.key, stamp)
+                row = _read(self._actions, name, stamp)
                 if row is None:
                     damaged.append(found)
                     continue
                 new.append(row)
-            key, _, stage, _, base, text, seconds = row
-            outputs = tuple([(one[:64], int(one[65:])) for one in text.split()])
-            entries.append(Entry(key, stage, base, outputs, seconds, found.used, found.size_bytes))
+            key, _, stage, _, base, hashes, sizes, bytes_, seconds = row
+            one = (key, stage, base, hashes.split(), sizes, bytes_, seconds, used, size_bytes)
+            entries.append(Entry._make(one))
         self._change(new, list(rows))
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("INSERT OR IGNORE INTO scanned VALUES (1)")
         return entries, damaged
+
+    def _rows(self) -> dict[str, tuple[Any, ...]]:
+        """All rows by key; none of a damaged table, which is then begun anew."""
+        try:
+            return {row[0]: row for row in self._connection.execute("SELECT * FROM traces")}
+        except sqlite3.DatabaseError:
+            self._connection.close()
+            for end in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+            self._connection = _connect(self._path)
+            return {}
 
     def add(self, key: str) -> None:
         """Take note of a trace that has just been recorded."""
@@ -93,14 +115,24 @@ class Index:
 
     def kin(self, kin: str) -> list[str]:
         """Keys of the actions that share all but tools, devices and what was discovered."""
-        return [
-            r[0] for r in self._connection.execute("SELECT key FROM traces WHERE kin=?", (kin,))
-        ]
+        return self._keys("SELECT key FROM traces WHERE kin = ?", kin)
 
     def of_stage(self, stage: str, most: int) -> list[str]:
         """Some keys of actions of a stage."""
-        query = "SELECT key FROM traces WHERE stage = ? LIMIT ?"
-        return [row[0] for row in self._connection.execute(query, (stage, most))]
+        return self._keys("SELECT key FROM traces WHERE stage = ? LIMIT ?", stage, most)
+
+    def naming(self, hash_: str) -> list[str]:
+        """Keys of the actions that gave a file with this sha256."""
+        return self._keys("SELECT key FROM traces WHERE instr(hashes, ?)", hash_)
+
+    def _keys(self, query: str, *values: object) -> list[str]:
+        """The keys that a query finds; a table that was lost is made anew first."""
+        try:
+            if self._connection.execute("SELECT once FROM scanned").fetchone() is None:
+                self.entries()
+            return [row[0] for row in self._connection.execute(query, values)]
+        except sqlite3.DatabaseError:
+            return []  # a damaged table knows nothing; the next scan makes it anew
 
     def _change(self, new: list[tuple[Any, ...]], gone: list[str]) -> None:
         if new or gone:
@@ -139,16 +171,17 @@ def base_of(action: dict[str, Any]) -> str:
 
 def scan(folder: Path, suffix: str = "") -> Iterator[Found]:
     """The files of a folder that is fanned out by the first two digits of their keys."""
+    end = -len(suffix) or None
     for fan in _folders(folder):
-        for name in os.listdir(fan.path):  # noqa: PTH208 - names only
+        place, begin = f"{fan.path}/", fan.name
+        for name in os.listdir(place):  # noqa: PTH208 - names only
             if name[0] == "." or not name.endswith(suffix):
                 continue
             try:
-                status = os.lstat(f"{fan.path}/{name}")
+                status = os.lstat(place + name)
             except FileNotFoundError:
                 continue  # removed by another process since the folder was read
-            key = fan.name + name.removesuffix(suffix)
-            yield Found(key, status.st_mtime, status.st_size, status.st_ino)
+            yield Found(begin + name[:end], status.st_mtime, status.st_size, status.st_ino)
 
 
 def names_in(folder: Path) -> Iterator[str]:
@@ -174,9 +207,12 @@ def _read(actions: Path, key: str, stamp: str) -> tuple[Any, ...] | None:
 
 
 def _row(key: str, stamp: str, trace: Trace) -> tuple[Any, ...]:
-    outputs = " ".join(f"{digest.hash}:{digest.size_bytes}" for _, digest in trace.outputs)
+    digests = [digest for _, digest in trace.outputs]
+    hashes = " ".join(digest.hash for digest in digests)
+    sizes = " ".join(str(digest.size_bytes) for digest in digests)
+    total = sum(digest.size_bytes for digest in digests)
     stage, kin, base = str(trace.action.get("stage")), kin_of(trace.action), base_of(trace.action)
-    return (key, stamp, stage, kin, base, outputs, trace.seconds)
+    return (key, stamp, stage, kin, base, hashes, sizes, total, trace.seconds)
 
 
 def _path(actions: Path, key: str) -> Path:
@@ -189,6 +225,12 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection = sqlite3.connect(place, timeout=10.0, isolation_level=None)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != SCHEMA_VERSION:
+                connection.executescript(
+                    "DROP TABLE IF EXISTS traces; DROP TABLE IF EXISTS scanned"
+                )
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.executescript(SCHEMA)
         except sqlite3.OperationalError:
             continue  # locked or read-only: a table of this process alone will do

@@ -11,8 +11,8 @@ import os
 import sqlite3
 import threading
 import time
+import zlib
 from pathlib import Path
-from typing import Any
 
 from trtbuild.store.digest import Digest, digest_of_file
 
@@ -23,12 +23,16 @@ A file that changed within the last tick could change again under the same time 
 digest is not remembered ("racy git": git-scm.com/docs/racy-git).
 """
 
+COARSE_TICK_NS = 2_000_000_000
+"""The tick of file systems that keep whole seconds (FAT: every other one)."""
+
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, stamp TEXT NOT NULL, hash TEXT NOT NULL, size INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS known (
+    key TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+"""What is known of files by path, and facts by key, which is no path; SQLite itself does not
+notice a flipped bit, so that each row has its sum."""
 
 
 class Memo:
@@ -54,7 +58,8 @@ class Memo:
             return known[1]
         digest = digest_of_file(path)
         after = os.stat(name)  # noqa: PTH116 - as above
-        if _stamp(after) == stamp and time.time_ns() - after.st_ctime_ns > TICK_NS:
+        tick = TICK_NS if after.st_ctime_ns % 1_000_000_000 else COARSE_TICK_NS
+        if _stamp(after) == stamp and time.time_ns() - after.st_ctime_ns > tick:
             self._remember(name, stamp, digest)
         return digest
 
@@ -67,16 +72,16 @@ class Memo:
     def fact(self, key: str) -> str | None:
         """A remembered fact, or None."""
         if key not in self._facts:
-            row = self._query("SELECT value FROM facts WHERE key = ?", (key,))
-            if row is None:
+            value = self._read(key)
+            if value is None:
                 return None
-            self._facts[key] = row[0]
+            self._facts[key] = value
         return self._facts[key]
 
     def remember_fact(self, key: str, value: str) -> None:
         """Remember a fact that follows from its key, such as what a file of some digest holds."""
         self._facts[key] = value
-        self._execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+        self._write(key, value)
 
     # The two names that the recipe loader knows this by.
     def known(self, key: str) -> bool:
@@ -96,30 +101,35 @@ class Memo:
 
     def _known(self, name: str) -> tuple[str, Digest] | None:
         if name not in self._files:
-            row = self._query("SELECT stamp, hash, size FROM files WHERE path = ?", (name,))
-            if row is None:
+            value = self._read(name)
+            if value is None:
                 return None
-            self._files[name] = (row[0], Digest(row[1], row[2]))
+            stamp, hash_, size = value.split()
+            self._files[name] = (stamp, Digest(hash_, int(size)))
         return self._files[name]
 
     def _remember(self, name: str, stamp: str, digest: Digest) -> None:
         self._files[name] = (stamp, digest)
-        self._execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-            (name, stamp, digest.hash, digest.size_bytes),
-        )
+        self._write(name, f"{stamp} {digest.hash} {digest.size_bytes}")
 
-    def _query(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        with self._lock, contextlib.suppress(sqlite3.Error):
+    def _read(self, key: str) -> str | None:
+        with self._lock, contextlib.suppress(sqlite3.Error, UnicodeError):
             if self._connection is not None:
-                row: tuple[Any, ...] | None = self._connection.execute(statement, values).fetchone()
-                return row
+                query = "SELECT value, sum FROM known WHERE key = ?"
+                row = self._connection.execute(query, (key,)).fetchone()
+                if row is not None and row[1] == _sum(key, row[0]):
+                    return str(row[0])
         return None
 
-    def _execute(self, statement: str, values: tuple[object, ...]) -> None:
-        with self._lock, contextlib.suppress(sqlite3.Error):
+    def _write(self, key: str, value: str) -> None:
+        with self._lock, contextlib.suppress(sqlite3.Error, UnicodeError):
             if self._connection is not None:
-                self._connection.execute(statement, values)
+                row = (key, value, _sum(key, value))
+                self._connection.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", row)
+
+
+def _sum(key: str, value: str) -> int:
+    return zlib.crc32(f"{key}\0{value}".encode(errors="surrogateescape"))
 
 
 def _stamp(status: os.stat_result) -> str:

@@ -9,27 +9,35 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
-import threading
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from trtbuild.errors import MissingPackage
-from trtbuild.store.action_cache import Trace, decode_discovered, decode_trace
-from trtbuild.store.address import connect, safe_url, scrubbed
+from trtbuild.store.action_cache import (
+    DISCOVERED_SETS,
+    Trace,
+    decode_discovered,
+    decode_trace,
+    is_of,
+)
+from trtbuild.store.address import safe_url, scrubbed
 from trtbuild.store.attempt import Attempt, Failure
 from trtbuild.store.digest import Digest, canonical_json
 from trtbuild.store.index import kin_of
+from trtbuild.store.transport import CHUNK_BYTES, PART_BYTES, PARTS_AT_ONCE, Moved, Transport
 
 T = TypeVar("T")
 
-CHUNK_BYTES = 4 << 20
 LARGEST_DOCUMENT = 16 << 20
 """Bytes of a trace; what is larger is none."""
 
 SLOWEST_BYTES_PER_SECOND = 1 << 20
 """A transfer that is slower than this, beyond the time limit of an answer, is given up."""
+
+STEP_BYTES = PART_BYTES * PARTS_AT_ONCE
+"""As much may move before a transfer is seen to have moved."""
 
 FAILURES = 3
 """After so many failures in a row, or one that took all its time, a run asks no more."""
@@ -49,13 +57,12 @@ class Remote:
         self.url = url
         self.read_only = read_only
         self.warnings: list[str] = []
-        self._timeout = timeout
-        self._root = ""
-        self._filesystem: Any = None
+        self.timeout = timeout
+        self._files = Transport(url, timeout)
         self._failures = {"read": 0, "write": 0}
         self._blobs: dict[Digest, bool] = {}
+        self._wrong: set[Digest] = set()
         self._traces: dict[str, Trace | None] = {}
-        self._lock = threading.Lock()
 
     def is_off(self, kind: str = "read") -> bool:
         """Whether it has failed so often to "read" or to "write" that it is not asked any more."""
@@ -66,7 +73,7 @@ class Remote:
         if key not in self._traces:
             data = self._read(_actions(key))
             trace = decode_trace(data) if data is not None else None
-            if data is not None and (trace is None or not _is_of(trace, key)):
+            if data is not None and (trace is None or not is_of(trace, key)):
                 self._warn(f"its trace {key[:12]} is damaged, or of another action")
                 trace = None
             self._traces[key] = trace
@@ -81,10 +88,8 @@ class Remote:
         """Keys of actions that share all but tools, devices and what was discovered."""
         place = f"kin/{kin[:2]}/{kin[2:]}"
 
-        def work(_: Callable[[int], None]) -> list[str]:
-            found = self._fs().ls(self._path(place), detail=False)
-            names = (str(name).rstrip("/").rpartition("/")[2] for name in found)
-            return [name for name in names if _KEY.fullmatch(name)][:KIN]
+        def work(_: Moved) -> list[str]:
+            return [name for name in self._files.names(place) if _KEY.fullmatch(name)][:KIN]
 
         return self._bounded(f"list {place}", work) or []
 
@@ -92,8 +97,8 @@ class Remote:
         """Whether there is a file under that name; its bytes are judged when it is fetched."""
         if digest not in self._blobs:
 
-            def work(_: Callable[[int], None]) -> bool:
-                return bool(self._fs().exists(self._path(_blob(digest))))
+            def work(_: Moved) -> bool:
+                return self._files.exists(_blob(digest))
 
             self._blobs[digest] = bool(self._bounded("look for a blob", work))
         return self._blobs[digest]
@@ -103,9 +108,9 @@ class Remote:
     ) -> bool:
         """Write a blob's bytes to a file; False if they cannot be had, or are not those bytes."""
 
-        def work(moved: Callable[[int], None]) -> str:
+        def work(moved: Moved) -> str:
             hasher, size = hashlib.sha256(), 0
-            with self._open(_blob(digest)) as reader, file.open("wb") as writer:
+            with self._files.reading(_blob(digest)) as reader, file.open("wb") as writer:
                 while size <= digest.size_bytes and (data := reader.read(CHUNK_BYTES)):
                     hasher.update(data)
                     writer.write(data)
@@ -117,15 +122,20 @@ class Remote:
 
         found = self._bounded(f"fetch {digest.hash[:12]}", work, digest.size_bytes)
         if found is not None and found != digest.hash:
+            self._wrong.add(digest)
             self._warn(f"it gave other bytes for {digest.hash[:12]}; they were thrown away")
         return found == digest.hash
 
     def put_blob(self, digest: Digest, file: Path) -> bool:
-        """Store a blob unless there is one of its size; whether it is there now."""
+        """Store a blob unless there is one of its size; whether it is there now.
 
-        def work(_: Callable[[int], None]) -> bool:
-            if self._size(_blob(digest)) != digest.size_bytes:
-                self._put(file, _blob(digest))
+        One that was found to have other bytes is replaced.
+        """
+
+        def work(moved: Moved) -> bool:
+            there = self._files.size(_blob(digest)) == digest.size_bytes
+            if not there or digest in self._wrong:
+                self._files.put(file, _blob(digest), moved)
             return True
 
         what = f"store {digest.hash[:12]}"
@@ -136,18 +146,22 @@ class Remote:
         kin = kin_of(trace.action)
         places = (_actions(key), f"kin/{kin[:2]}/{kin[2:]}/{key}")
 
-        def work(_: Callable[[int], None]) -> bool:
+        def work(moved: Moved) -> bool:
             for place in places:
-                self._put(file, place)
+                self._files.put(file, place, moved)
             return True
 
         return bool(self._bounded(f"store the trace {key[:12]}", work, kind="write"))
 
-    def put_discovered(self, key: str, file: Path) -> None:
-        """Store the sets of discovered files of a key."""
+    def put_discovered(self, key: str, sets: tuple[tuple[str, ...], ...]) -> None:
+        """Store the sets of discovered files of a key, before those that others have put there."""
+        others = tuple(names for names in self.discovered(key) if names not in sets)
 
-        def work(_: Callable[[int], None]) -> bool:
-            self._put(file, _discovered(key))
+        def work(moved: Moved) -> bool:
+            with tempfile.NamedTemporaryFile(prefix="trtbuild-") as file:
+                file.write(canonical_json((sets + others)[:DISCOVERED_SETS]))
+                file.flush()
+                self._files.put(Path(file.name), _discovered(key), moved)
             return True
 
         self._bounded(f"store what {key[:12]} reads", work, kind="write")
@@ -155,18 +169,18 @@ class Remote:
     def action_keys(self) -> list[str]:
         """The keys of all traces that it has; none where it cannot be listed."""
 
-        def work(moved: Callable[[int], None]) -> list[str]:
-            found = self._fs().find(self._path("actions"))
+        def work(moved: Moved) -> list[str]:
+            found = self._files.below("actions")
             moved(1)
-            keys = ("".join(str(path).removesuffix(".json").split("/")[-2:]) for path in found)
+            keys = ("".join(path.removesuffix(".json").split("/")[-2:]) for path in found)
             return [key for key in keys if _KEY.fullmatch(key)]
 
         return self._bounded("list the actions", work) or []
 
     def _read(self, place: str) -> bytes | None:
-        def work(moved: Callable[[int], None]) -> bytes:
+        def work(moved: Moved) -> bytes:
             data = b""
-            with self._open(place) as reader:
+            with self._files.reading(place) as reader:
                 while chunk := reader.read(CHUNK_BYTES):
                     data += chunk
                     moved(len(data))
@@ -179,7 +193,7 @@ class Remote:
     def _bounded(
         self,
         what: str,
-        work: Callable[[Callable[[int], None]], T],
+        work: Callable[[Moved], T],
         size: int = 0,
         kind: str = "read",
     ) -> T | None:
@@ -190,8 +204,9 @@ class Remote:
         if self.is_off(kind):
             return None
         attempt = Attempt(work)
-        limit = self._timeout + size / SLOWEST_BYTES_PER_SECOND
-        if not attempt.wait(self._timeout, limit):
+        limit = self.timeout + size / SLOWEST_BYTES_PER_SECOND
+        stall = self.timeout + min(size, STEP_BYTES) / SLOWEST_BYTES_PER_SECOND
+        if not attempt.wait(stall, limit):
             self._failures[kind] = FAILURES
             self._warn(f"{what}: no answer in time; it is not asked any more in this run")
             return None
@@ -207,51 +222,6 @@ class Remote:
 
     def _warn(self, text: str) -> None:
         self.warnings.append(f"remote cache {safe_url(self.url)}: {text}")
-
-    def _fs(self) -> Any:
-        with self._lock:
-            if self._filesystem is None:
-                self._filesystem, self._root = connect(self.url, self._timeout)
-            return self._filesystem
-
-    def _path(self, place: str) -> str:
-        self._fs()  # which finds out what the root is
-        return f"{self._root}/{place}"
-
-    def _open(self, place: str) -> Any:
-        return self._fs().open(self._path(place), "rb", block_size=CHUNK_BYTES, cache_type="none")
-
-    def _size(self, place: str) -> int | None:
-        try:
-            size = self._fs().info(self._path(place)).get("size")
-        except FileNotFoundError:
-            return None
-        return int(size) if size is not None else None
-
-    def _put(self, file: Path, place: str) -> None:
-        """Store a file in one step, as object storage does: elsewhere by a rename."""
-        filesystem, path = self._fs(), self._path(place)
-        scheme = self.url.partition("://")[0]
-        if scheme in ("http", "https"):
-            filesystem.put_file(str(file), path, method="put")
-        elif scheme in ("file", "ssh", "sftp"):
-            folder, _, name = path.rpartition("/")
-            filesystem.makedirs(folder, exist_ok=True)
-            temporary = f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
-            filesystem.put_file(str(file), temporary)
-            filesystem.mv(temporary, path)
-        else:
-            filesystem.put_file(str(file), path)
-
-
-def _is_of(trace: Trace, key: str) -> bool:
-    """Whether a trace is of the action of that key, and names only files that the action makes."""
-    names = [name for name, _ in trace.outputs]
-    return (
-        hashlib.sha256(canonical_json(trace.action)).hexdigest() == key
-        and len(set(names)) == len(names)
-        and set(names) <= set(trace.action.get("outputs", ()))
-    )
 
 
 def _is_absence(error: Exception) -> bool:

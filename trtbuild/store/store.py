@@ -36,6 +36,7 @@ class Store:
 
     def __init__(self, root: Path, *, shared: bool = False) -> None:
         self.root = root
+        self.shared = shared
         make_private(root, shared=shared)
         self.memo = Memo(root / "memo.sqlite")
         self.cas = CAS(root / "cas", self.memo)
@@ -190,9 +191,13 @@ def _remove_if_abandoned(lock: Path) -> None:
 def make_private(root: Path, *, shared: bool) -> None:
     """Make the cache folder so that no other user can write there.
 
-    With `shared` its group can, and what is made in it belongs to that group. Raises StoreError
-    for a folder that others can write to.
+    With `shared` its group can, and what is made in it belongs to that group: this process leaves
+    the group's permissions on whatever it makes from now on. Raises StoreError for a folder that
+    others own or can write to.
     """
+    if shared:
+        given = os.umask(0o077)
+        os.umask(given & ~0o070)
     try:
         status = os.stat(root)  # noqa: PTH116 - no-op path
     except OSError:
@@ -202,12 +207,21 @@ def make_private(root: Path, *, shared: bool) -> None:
             if shared:
                 root.chmod(SHARED)
         return
+    if not stat.S_ISDIR(status.st_mode):
+        return  # as above
     forbidden = stat.S_IWOTH if shared else stat.S_IWOTH | stat.S_IWGRP
-    if stat.S_ISDIR(status.st_mode) and status.st_mode & forbidden:
+    if status.st_mode & forbidden:
         raise StoreError(
             f"other users can write to the cache (mode {stat.S_IMODE(status.st_mode):o})",
             where=str(root),
             hint="chmod go-w it, or set cache_shared if your group is meant to use it",
+        )
+    user = os.geteuid()
+    if user and not shared and status.st_uid not in (user, 0):  # root may use anybody's
+        raise StoreError(
+            f"the cache belongs to another user ({status.st_uid}), who could put anything into it",
+            where=str(root),
+            hint="use a folder of your own (--cache DIR), or set cache_shared if you share it",
         )
 
 

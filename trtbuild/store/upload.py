@@ -7,12 +7,54 @@ import hashlib
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from trtbuild.store.action_cache import ActionCache
+from trtbuild.store.address import safe_url
 from trtbuild.store.cas import CAS
 from trtbuild.store.index import base_of
 from trtbuild.store.remote import Remote
+
+WARNINGS = "warnings"
+
+
+class Journal:
+    """The keys of results that are not uploaded yet, an empty file each."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        self.name = hashlib.sha256(safe_url(url).encode()).hexdigest()[:16]
+        self._folder = root / "pending" / self.name
+
+    def add(self, key: str) -> None:
+        """Note a key; without a place to note it, it is uploaded by this process or never."""
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / key).touch()
+
+    def remove(self, key: str) -> None:
+        """Forget a key."""
+        with contextlib.suppress(OSError):
+            (self._folder / key).unlink(missing_ok=True)
+
+    def left(self) -> list[str]:
+        """All keys, sorted."""
+        return sorted(path.name for path in self._folder.glob("*") if path.name != WARNINGS)
+
+    def keep_warnings(self, warnings: Sequence[str]) -> None:
+        """Keep what nobody sees for the next run to say."""
+        if warnings:
+            with contextlib.suppress(OSError):
+                (self._folder / WARNINGS).write_text("\n".join(warnings))
+
+    def take_warnings(self) -> list[str]:
+        """What was kept, once."""
+        path = self._folder / WARNINGS
+        with contextlib.suppress(OSError, ValueError):
+            text = path.read_text()
+            path.unlink()
+            return text.splitlines()
+        return []
 
 
 class Uploader:
@@ -22,20 +64,19 @@ class Uploader:
         self._cas = cas
         self._actions = actions
         self._remote = remote
-        address = hashlib.sha256(remote.url.encode()).hexdigest()[:16]
-        self._journal = root / "pending" / address
+        self._journal = Journal(root, remote.url)
         self._queue: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._waiting: set[str] = set()
+        self._failed: set[str] = set()
         self._thread: threading.Thread | None = None
 
     def add(self, key: str) -> None:
         """Have a result uploaded some time; what does not make it is taken up by a later run."""
-        with contextlib.suppress(OSError):  # without the journal it is uploaded now or never
-            self._journal.mkdir(parents=True, exist_ok=True)
-            (self._journal / key).touch()
+        self._journal.add(key)
         if self._thread is None:
-            for path in sorted(self._journal.glob("*")):
-                self._enqueue(path.name)
+            self._remote.warnings += self._journal.take_warnings()
+            for earlier in self._journal.left():
+                self._enqueue(earlier)
             self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
             self._thread.start()
         self._enqueue(key)
@@ -45,7 +86,7 @@ class Uploader:
         deadline = time.monotonic() + seconds
         while self._waiting and not self._remote.is_off("write") and time.monotonic() < deadline:
             time.sleep(0.02)
-        return len(self._waiting)
+        return len(self._waiting) + len(self._failed)
 
     def upload(self, key: str) -> bool:
         """Upload one result now: blobs first, trace last; whether it is there, or gone here."""
@@ -53,27 +94,25 @@ class Uploader:
         if trace is not None:
             for _, digest in trace.outputs:
                 if not self._cas.verified(digest):
-                    return self._forget(key)  # the local cache has lost it, so there is nothing
+                    break  # the local cache has lost it, so there is nothing
                 if not self._remote.put_blob(digest, self._cas.path(digest)):
                     return False
-            if base := base_of(trace.action):
-                self._remote.put_discovered(base, self._actions.discovered_path(base))
-            if not self._remote.put_trace(key, self._actions.path(key), trace):
-                return False
-        return self._forget(key)
+            else:
+                if base := base_of(trace.action):
+                    self._remote.put_discovered(base, self._actions.discovered(base))
+                if not self._remote.put_trace(key, self._actions.path(key), trace):
+                    return False
+        self._journal.remove(key)
+        return True
 
     def _enqueue(self, key: str) -> None:
         if key not in self._waiting:
             self._waiting.add(key)
             self._queue.put(key)
 
-    def _forget(self, key: str) -> bool:
-        with contextlib.suppress(OSError):
-            (self._journal / key).unlink(missing_ok=True)
-        return True
-
     def _work(self) -> None:
         while not self._remote.is_off("write"):
             key = self._queue.get()
-            if self.upload(key):
-                self._waiting.discard(key)
+            if not self.upload(key):
+                self._failed.add(key)
+            self._waiting.discard(key)
