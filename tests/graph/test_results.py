@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ from trtbuild.graph.action import Action
 from trtbuild.graph.misses import nearest_misses
 from trtbuild.graph.results import Results
 from trtbuild.graph.workspace import Workspace
+from trtbuild.store.gc import read_entries
+from trtbuild.store.index import kin_of
+from trtbuild.store.remote import Remote
 from trtbuild.store.store import Store
 
 FACTS = {
@@ -154,3 +160,47 @@ def test_the_same_difference_is_counted(store: Store) -> None:
     told = nearest_misses(results(store), built())
     assert len(told) == 3
     assert all("package:somebody missing here" in text for text in told)
+
+
+def test_a_listing_that_leads_to_another_action_is_not_followed(
+    store: Store, tmp_path: Path
+) -> None:
+    """Whoever may write to a remote cache can list any entry as the kin of any action."""
+    other = Store(tmp_path / "other")
+    key, trace = put(
+        other, dataclasses.replace(built(), options={"number": 9}), {"engine.plan": b"x"}
+    )
+    kin = kin_of(built().document())
+    for place in (f"actions/{key[:2]}/{key[2:]}.json", f"kin/{kin[:2]}/{kin[2:]}/{key}"):
+        path = tmp_path / "shared" / place
+        path.parent.mkdir(parents=True)
+        path.write_bytes(other.actions.path(key).read_bytes())
+    other.close()
+    store.use_remote(Remote(f"file://{tmp_path}/shared", read_only=True, timeout=5))
+    assert store.remote is not None
+    assert store.remote.kin(kin) == [key]
+    assert store.remote.trace(key) == trace
+    assert results(store, "same-sm", anywhere=True).find(built()).trace is None
+
+
+@pytest.mark.parametrize("lost", ["whole", "torn", "older"])
+def test_entries_are_found_again_when_their_table_was_lost(store: Store, lost: str) -> None:
+    for number in range(200):
+        put(store, action(number), {"engine.plan": b"x"})
+    key = recorded(store, built(gpu_driver="575.51"))
+    table = store.root / "index.sqlite"
+    for end in ("-wal", "-shm"):
+        table.with_name(table.name + end).unlink(missing_ok=True)
+    if lost == "whole":
+        table.unlink()
+    elif lost == "torn":
+        read_entries(store.root)
+        data = bytearray(table.read_bytes())
+        data[4096:] = os.urandom(len(data) - 4096)
+        table.write_bytes(data)
+        assert len(read_entries(store.root)[0]) == 201
+    else:
+        table.unlink()
+        with contextlib.closing(sqlite3.connect(table)) as older:
+            older.execute("CREATE TABLE traces (key TEXT PRIMARY KEY, outputs TEXT)")
+    assert results(store, "same-sm").find(built()).key == key

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 from tests.store.entries import action, files_in, put
-from tests.store.servers import Server, http_server
+from tests.store.servers import SECRET, Server, http_server, s3_server, ssh_server
 from trtbuild.errors import UsageError
 from trtbuild.store.action_cache import Trace, encode_trace
 from trtbuild.store.address import checked_url, safe_url, scrubbed
-from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
+from trtbuild.store.digest import Digest, digest_of_bytes
+from trtbuild.store.index import kin_of
 from trtbuild.store.remote import Remote
 from trtbuild.store.store import Store
 from trtbuild.store.upload import Uploader
 
 DATA = {"engine.plan": os.urandom(300_000), "build.log": b"a log"}
-SECRET = "hunter2-is-secret"  # noqa: S105 - what must not be seen
 
 
 class Machine:
@@ -68,22 +68,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket of a real S3 server."""
-    moto = pytest.importorskip("moto.server")
+    pytest.importorskip("moto.server")
     pytest.importorskip("s3fs")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    import boto3
-
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="engines")
-    client.close()
-    yield "s3://engines/team"
-    server.stop()
+    with s3_server(monkeypatch) as address:
+        yield address
 
 
 def assert_exchanged(machines: Any, url: str) -> None:
@@ -118,9 +106,60 @@ def test_an_s3_bucket_is_a_remote_cache(machines: Any, bucket: str) -> None:
     assert_exchanged(machines, bucket)
     listing = machines("fourth", bucket).remote
     assert len(listing.action_keys()) == 1
-    from trtbuild.store.index import kin_of
-
     assert listing.kin(kin_of(action(1).document())) == listing.action_keys()
+
+
+def test_a_folder_behind_ssh_is_a_remote_cache(
+    machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ssh_server(tmp_path / "home", monkeypatch) as address:
+        url = f"{address}{tmp_path}/shared"
+        assert_exchanged(machines, url)
+        listing = machines("fourth", url).remote
+        assert len(listing.action_keys()) == 1
+        assert listing.kin(kin_of(action(1).document())) == listing.action_keys()
+        assert not [name for name in files_in(tmp_path / "shared") if name.endswith(".tmp")]
+
+
+def test_a_host_that_the_user_does_not_know_is_not_trusted(
+    machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ssh_server(tmp_path / "home", monkeypatch) as address:
+        (tmp_path / "home/.ssh/known_hosts").write_text("")
+        machine = machines("first", f"{address}{tmp_path}/shared")
+        key, _ = put(machine.store, action(1), DATA)
+        assert not machine.push(key)
+        assert machine.store.find(action(2).key()) is None
+    assert "not found in known_hosts" in str(machine.remote.warnings)
+    assert not (tmp_path / "shared").exists()
+
+
+def test_ssh_takes_names_from_the_users_configuration(
+    machines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ssh_server(tmp_path / "home", monkeypatch) as address:
+        user, _, port = address.removeprefix("ssh://").replace("@", ":").split(":")
+        ssh = tmp_path / "home/.ssh"
+        (ssh / "id_ed25519").rename(ssh / "team")
+        (ssh / "config").write_text(
+            f"Host cache\n HostName 127.0.0.1\n Port {port}\n"
+            f" User {user}\n IdentityFile ~/.ssh/team\n"
+        )
+        assert_exchanged(machines, f"ssh://cache{tmp_path}/shared")
+
+
+def test_http_takes_credentials_from_the_address(machines: Any, server: Server) -> None:
+    server.credentials = f"me:{SECRET}"
+    assert_exchanged(machines, server.url.replace("//", f"//me:{SECRET}@"))
+    refused = machines("refused", server.url)
+    assert refused.store.find(action(1).key()) is None
+    assert "401" in refused.remote.warnings[0]
+
+
+def test_a_lookup_over_http_is_one_request(machines: Any, server: Server) -> None:
+    machine = machines("first", server.url)
+    assert machine.store.find(action(9).key()) is None
+    assert len(server.requests) == 1
 
 
 def test_a_refusing_s3_is_a_warning_without_credentials(machines: Any, bucket: str) -> None:
@@ -211,7 +250,8 @@ def test_a_remote_that_takes_nothing_does_not_keep_a_run_waiting(
 
 def served_trace(folder: Path, key: str, document: dict[str, Any]) -> None:
     """Put a trace of any content, rightly summed, where the remote has that key."""
-    body = canonical_json(document)
+    body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    body = body.replace(b'"DEEP"', b"[" * 100_000 + b"]" * 100_000).replace(b'"NAN"', b"NaN")
     check = hashlib.sha256(body).hexdigest().encode()
     path = folder / "actions" / key[:2] / f"{key[2:]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,6 +271,13 @@ HOSTILE: dict[str, Any] = {
     "another action": {"action": action(2).document()},
     "another format": {"format": 99},
     "a list": {"action": []},
+    "an action without tools": {"action": {"stage": "build", "outputs": [], "options": {}}},
+    "tools that are no text": {"action": {**action(1).document(), "toolchain": {"onnx": 7}}},
+    "commands to a terminal": {"action": {**action(1).document(), "stage": "\x1b[2J"}},
+    "a time without end": {"seconds": 1e999},
+    "half a character": {"action": {**action(1).document(), "options": {"x": "\ud800"}}},
+    "lists in lists": {"action": {**action(1).document(), "options": {"x": "DEEP"}}},
+    "no number": {"action": {**action(1).document(), "options": {"x": "NAN"}}},
 }
 
 
@@ -246,6 +293,72 @@ def test_a_hostile_trace_is_refused(machines: Any, tmp_path: Path, change: dict[
     machine = machines("second", f"file://{tmp_path}/shared")
     assert machine.store.find(key) is None
     assert "damaged, or of another action" in machine.remote.warnings[0]
+
+
+def test_what_a_hostile_trace_would_tell_a_terminal_is_not_told(
+    machines: Any, tmp_path: Path
+) -> None:
+    key, whole = put(machines("other", "file:///nowhere").store, action(1), DATA)
+    document = json.loads(encode_trace(whole))
+    del document["sha256"]
+    served_trace(tmp_path / "shared", key, {**document, "warnings": ["\x1b]0;owned\x07 é\n"]})
+    found = machines("first", f"file://{tmp_path}/shared").store.find(key)
+    assert found is not None
+    assert found.warnings == ("\ufffd]0;owned\ufffd é\n",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[["a\\u0000b"]]',
+        b'[["\\ud800"]]',
+        b"[" * 100_000,
+        b"[[[[1]]]]"[:-1],
+        b'{"a": 1}',
+        b"[7]",
+        b"7",
+        b"\xff",
+    ],
+)
+def test_hostile_sets_of_files_are_none(data: bytes) -> None:
+    from trtbuild.store.action_cache import decode_discovered
+
+    assert decode_discovered(data) == ()
+
+
+def test_more_sets_of_files_than_there_can_be_are_cut() -> None:
+    from trtbuild.store.action_cache import DISCOVERED_SETS, decode_discovered
+
+    assert len(decode_discovered(json.dumps([["a"]] * 10_000).encode())) == DISCOVERED_SETS
+
+
+def test_sets_of_files_of_several_machines_are_all_kept(machines: Any, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/shared"
+    for name in ("first", "second"):
+        machine = machines(name, url)
+        made = action(1, discovered=((f"{name}.py", "sha256:b:1"),))
+        key, _ = put(machine.store, made, DATA)
+        machine.store.actions.record_discovered(action(1).key(), (f"{name}.py",))
+        assert machine.push(key)
+    found = machines("third", url).remote.discovered(action(1).key())
+    assert found == (("second.py",), ("first.py",))
+
+
+def test_wrong_bytes_in_the_remote_are_replaced_by_who_finds_them(
+    machines: Any, tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path}/shared"
+    first = machines("first", url)
+    key, trace = put(first.store, action(1), DATA)
+    assert first.push(key)
+    digest = dict(trace.outputs)["engine.plan"]
+    blob = tmp_path / "shared/cas" / digest.hash[:2] / digest.hash[2:]
+    blob.write_bytes(bytes(digest.size_bytes))
+    second = machines("second", url)
+    assert not second.pull(key)
+    put(second.store, action(1), DATA)  # so it was made here
+    assert second.push(key)
+    assert machines("third", url).pull(key)
 
 
 def test_a_trace_without_end_is_refused(

@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from trtbuild.store.address import connect
 
@@ -21,7 +21,17 @@ PART_BYTES = 8 << 20
 
 PARTS_AT_ONCE = 2
 
+SFTP_BYTES = 32 << 10
+"""The most that one request of SFTP asks for (paramiko.sftp_file.SFTPFile.MAX_REQUEST_SIZE)."""
+
 Moved = Callable[[int], None]
+
+
+class Reader(Protocol):
+    """What a file is read from."""
+
+    # Some bytes, at most so many; none at its end.
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Transport:
@@ -37,16 +47,14 @@ class Transport:
         self._folders: set[str] = set()
 
     @contextlib.contextmanager
-    def reading(self, place: str) -> Iterator[IO[bytes]]:
+    def reading(self, place: str) -> Iterator[Reader]:
         """A file from its beginning to its end, in one request where the address has requests."""
         filesystem, path = self._at(place)
         options: dict[str, Any] = {"block_size": CHUNK_BYTES, "cache_type": "none"}
         if self._scheme in ("http", "https"):
             options = {"block_size": 0, "size": 1}  # no HEAD before, no ranges, a stream
         with filesystem.open(path, "rb", **options) as file:
-            if self._scheme in ("ssh", "sftp"):
-                file.prefetch(file.stat().st_size, max_concurrent_requests=64)
-            yield file
+            yield _Windows(file) if self._scheme in ("ssh", "sftp") else file
 
     def size(self, place: str) -> int | None:
         """The bytes of a file; None where there is none, or nobody says."""
@@ -119,6 +127,25 @@ class Transport:
             if self._filesystem is None:
                 self._filesystem, self._root = connect(self._url, self._timeout)
         return self._filesystem, f"{self._root}/{place}"
+
+
+class _Windows:
+    """Reads a file over SFTP by many requests at once, but no more than one read asks for.
+
+    One request after the other would wait for each; paramiko's prefetch keeps the whole file.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._size = file.stat().st_size
+        self._done = 0
+
+    def read(self, size: int, /) -> bytes:
+        end = min(self._done + size, self._size)
+        wanted = [(at, min(SFTP_BYTES, end - at)) for at in range(self._done, end, SFTP_BYTES)]
+        data = b"".join(self._file.readv(wanted))
+        self._done += len(data)
+        return data
 
 
 def _callback(moved: Moved) -> Any:
