@@ -110,6 +110,24 @@ def test_an_unknown_precision_and_stage_are_usage(copy: Project) -> None:
     assert_clear(copy.trtbuild("explain", "tiny.yaml", "build:fp61"), 2, "build:fp32")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("run", "tiny.yaml", "-j", "0"), "'0' is not a whole number of 1 or more"),
+        (("run", "tiny.yaml", "-j", "two"), "'two' is not a whole number of 1 or more"),
+        (("rebuild", "--check", "tiny.yaml", "--rounds", "1001"), "'1001' is more than 1000"),
+        (
+            ("sensitivity", "tiny.yaml", "--precision", "fp16", "--seconds", "nan"),
+            "'nan' is not a number of seconds above 0",
+        ),
+    ],
+)
+def test_a_number_that_is_none_is_usage(
+    copy: Project, arguments: tuple[str, ...], text: str
+) -> None:
+    assert_clear(copy.trtbuild(*arguments), 2, text)
+
+
 def test_an_output_folder_that_is_a_file_is_named(copy: Project) -> None:
     (copy.folder / "taken").write_text("")
     result = copy.trtbuild("run", "tiny.yaml", "--out", "taken")

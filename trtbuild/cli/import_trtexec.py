@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from trtbuild.cli import numbers
 from trtbuild.errors import ExitCode, UsageError
 from trtbuild.recipe.trtexec.convert import Ports, convert
 from trtbuild.recipe.trtexec.read import Call, call_of, calls_in
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="the recipe's name (default: the model's)")
     parser.add_argument(
         "--nth",
-        type=int,
+        type=numbers.count,
         default=1,
         metavar="N",
         help="the N-th command of a script or log (default 1)",

@@ -39,7 +39,8 @@ def main(options: argparse.Namespace) -> ExitCode:
     """Print what the file is."""
     path: Path = options.file
     if not path.is_file():
-        raise UsageError("there is no such file", where=str(path))
+        what = "this is a folder" if path.is_dir() else "there is no such file"
+        raise UsageError(what, where=str(path), hint="give an engine or an ONNX file")
     header = _header(path)
     found: dict[str, Any] = {"format": 1, "path": str(path)}
     if header is not None:

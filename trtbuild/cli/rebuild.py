@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from trtbuild.cli import numbers
 from trtbuild.cli.common import (
     add_json,
     add_places,
@@ -29,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare what comes out and keep nothing of it (`run --rebuild STAGE` keeps it)",
     )
     parser.add_argument(
-        "--rounds", type=_rounds, default=1, metavar="N", help="build so many times (default 1)"
+        "--rounds",
+        type=numbers.rounds,
+        default=1,
+        metavar="N",
+        help="build so many times (default 1)",
     )
     add_places(parser)
     add_json(parser)
@@ -58,10 +63,3 @@ def main(options: argparse.Namespace) -> ExitCode:
     levels = [level for item in found for name, level in item.levels.items() if name != "R0"]
     differs = any(level.reached is False for level in levels)
     return ExitCode.DIFFERENT if differs else ExitCode.DONE
-
-
-def _rounds(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError("must be from 1 to 1000")
-    return value

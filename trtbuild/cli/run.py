@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trtbuild.cli import numbers
 from trtbuild.cli.common import (
     add_json,
     add_places,
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j",
         "--jobs",
-        type=_positive,
+        type=numbers.count,
         metavar="N",
         help="run up to N tasks at once (default 1)",
     )
@@ -106,10 +107,3 @@ def _guards(session: Session) -> tuple[LockGuard, ...]:
     from trtbuild.release.locked import require_current
 
     return require_current(session.rebuilders)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

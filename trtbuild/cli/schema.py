@@ -7,7 +7,7 @@ import argparse
 from trtbuild.errors import ExitCode
 from trtbuild.recipe.schema import schema_text
 
-KINDS = ("recipe", "benchmark", "accepted")
+KINDS = ("recipe", "benchmark", "accepted", "manifest", "provenance")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

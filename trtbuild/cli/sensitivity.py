@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trtbuild.cli import numbers
 from trtbuild.cli.common import add_json, add_places, add_remote, open_store
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode
@@ -30,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=_positive,
+        type=numbers.seconds,
         default=SECONDS,
         metavar="S",
         help="how long to measure and search (default 120); another run goes on from there",
     )
     parser.add_argument(
         "--cases",
-        type=_count,
+        type=numbers.count,
         default=CASES,
         metavar="N",
         help="batches of the verify dataset that are measured (default 4)",
@@ -73,17 +74,3 @@ def main(options: argparse.Namespace) -> ExitCode:
     else:
         print_sensitivity(document, place)
     return ExitCode.DONE if document["keeping"]["enough"] else ExitCode.FAILED
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
