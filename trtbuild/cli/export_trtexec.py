@@ -11,7 +11,8 @@ from trtbuild.graph.action import ArtifactRef
 from trtbuild.graph.plan import plan
 from trtbuild.graph.session import output_folder
 from trtbuild.recipe.load import load_recipes
-from trtbuild.recipe.trtexec.export import Command, command_for
+from trtbuild.recipe.model import Recipe
+from trtbuild.recipe.trtexec.export import Command, Subject, command_for, plain_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +30,15 @@ def main(options: argparse.Namespace) -> ExitCode:
     commands: dict[str, Command] = {}
     for variant in recipe.precisions:
         build = tasks[f"build:{variant}"]
-        model = next(i for i in build.inputs if isinstance(i, ArtifactRef) and i.role == "model")
-        onnx = root / tasks[model.task].folder / "model.onnx"
+        source = plain_source(recipe, variant)
+        if source is None:
+            made = next(i for i in build.inputs if isinstance(i, ArtifactRef) and i.role == "model")
+            model = root / tasks[made.task].folder / "model.onnx"
+        else:
+            model = recipe.path.parent / source
         engine = root / variant / "trtexec.plan"
-        commands[variant] = command_for(recipe, variant, str(onnx), str(engine))
+        subject = Subject(str(model), str(engine), _dynamic(model, recipe))
+        commands[variant] = command_for(recipe, variant, build.options, subject)
     if options.json:
         from trtbuild.report.document import print_json
 
@@ -48,3 +54,16 @@ def main(options: argparse.Namespace) -> ExitCode:
             print(f"# not in this command: {line}")  # noqa: T201
         print(f"{command.text}\n")  # noqa: T201
     return ExitCode.DONE
+
+
+def _dynamic(model: Path, recipe: Recipe) -> frozenset[str]:
+    """The inputs with dynamic dimensions, by the model; by the recipe where it is not made yet."""
+    if not model.is_file():
+        return frozenset(item.name for item in recipe.inputs if item.min != item.max)
+    from trtbuild.model.onnx_file import input_types, load_structure
+
+    return frozenset(
+        item.name
+        for item in input_types(load_structure(model))
+        if item.dims is None or any(not isinstance(size, int) for size in item.dims)
+    )

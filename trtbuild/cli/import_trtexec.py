@@ -9,8 +9,10 @@ from pathlib import Path
 from trtbuild.cli import numbers
 from trtbuild.errors import ExitCode, UsageError
 from trtbuild.recipe.trtexec.convert import Ports, convert
+from trtbuild.recipe.trtexec.paths import rebase
 from trtbuild.recipe.trtexec.read import Call, call_of, calls_in
 from trtbuild.recipe.trtexec.shapes import Port
+from trtbuild.recipe.trtexec.valid import problems_of
 from trtbuild.recipe.trtexec.write import recipe_text
 from trtbuild.store.files import write_file
 
@@ -37,7 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> ExitCode:
     """Print the recipe, or write it to a file that is not there yet."""
     call = _call(options.command_line, options.nth)
-    text = recipe_text(call, convert(call, _ports(call)), options.name)
+    made = convert(call, _ports(call))
+    if options.output is not None and options.output.parent != Path():
+        rebase(made, options.output.parent)
+    text = recipe_text(call, made, options.name)
+    problems = problems_of(text) if made.inputs else ()  # without inputs it says what to add
+    if problems:
+        raise UsageError(
+            f"these options make no recipe: {'; '.join(problems)}",
+            hint="trtexec refuses or ignores one of them: leave it out",
+        )
     if options.output is None:
         print(text, end="")  # noqa: T201 - the command's whole result
         return ExitCode.DONE
@@ -67,6 +78,7 @@ def _ports(call: Call) -> Ports | None:
     files = [option.value for option in call.options if option.name == "--onnx"]
     if not files or not files[-1] or not Path(files[-1]).is_file():
         return None
+    from trtbuild.model import walk
     from trtbuild.model.onnx_file import input_types, load_structure, output_types
 
     model = load_structure(Path(files[-1]))
@@ -74,4 +86,5 @@ def _ports(call: Call) -> Ports | None:
         tuple(Port(item.name, item.dtype, item.dims) for item in types(model))
         for types in (input_types, output_types)
     )
-    return Ports(inputs, outputs)
+    quantized = any(node.op_type == "QuantizeLinear" for node in walk.nodes(model))
+    return Ports(inputs, outputs, quantized)

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
 from trtbuild.errors import UsageError
+from trtbuild.recipe.trtexec import values
+from trtbuild.recipe.trtexec.measuring import AVERAGES, defaults
+from trtbuild.recipe.trtexec.precision import Types
 from trtbuild.recipe.trtexec.read import Call, Given
 from trtbuild.recipe.trtexec.shapes import Asked, Port, inputs_of
 from trtbuild.recipe.trtexec.table import BY_NAME, Row
 
-_POOLS = {
-    "workspace": "workspace",
-    "tacticSharedMem": "memory_pools.tactic_shared_memory",
-    "tacticDRAM": "memory_pools.tactic_dram",
-    "dlaSRAM": "memory_pools.dla_managed_sram",
-    "dlaLocalDRAM": "memory_pools.dla_local_dram",
-    "dlaGlobalDRAM": "memory_pools.dla_global_dram",
-}
-_UNITS = {"": "MiB", "B": "B", "K": "KiB", "M": "MiB", "G": "GiB"}
-_VERBOSITIES = {"default": "layer_names_only", "verbose": "detailed"}
-_HARDWARE = {"ampere+": "ampere_plus", "samecomputecapability": "same_compute_capability"}
 _EXPORTS = {
     "--exportTimes": "times",
     "--exportOutput": "outputs",
@@ -36,10 +27,11 @@ _EXPORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The inputs and outputs of the model, where it was there to be read."""
+    """What the model says of itself, where it was there to be read."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    quantized: bool  # whether it holds Q/DQ
 
 
 @dataclass(slots=True)
@@ -50,7 +42,7 @@ class Made:
     ports: Ports | None
     values: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    precisions: dict[str, None] = field(default_factory=dict)
+    types: Types = field(default_factory=Types)
     inputs: dict[str, Any] = field(default_factory=dict)
     asked: Asked = field(default_factory=Asked)
     measured: bool = True
@@ -69,32 +61,36 @@ def convert(call: Call, ports: Ports | None) -> Made:
         try:
             _WAYS[row.way](made, option, row)
         except (ValueError, KeyError, IndexError):
-            raise UsageError(
-                f"{option}: trtexec does not take this value", hint=f"it becomes {row.key}"
-            ) from None
+            into = f"it becomes {row.key}" if row.key else ""
+            raise UsageError(f"{option}: trtexec does not take this value", hint=into) from None
         if row.note and (row.obsolete or not row.key):
             made.notes.append(f"{option}: {'obsolete: ' if row.obsolete else ''}{row.note}")
+    made.asked.chosen = int(made.values.get("benchmark.profile_index", 0))
     inputs, profiles, notes = inputs_of(made.asked, ports.inputs if ports else None)
     made.notes += notes
     made.inputs = inputs
     if profiles:
         made.put("build.profiles", profiles)
-    if made.asked.inference and any(made.asked.profiles):
+    if made.asked.inference and made.asked.given:
         made.put("benchmark.shapes", made.asked.inference)
+    _add_defaults(made, call)
     return made
 
 
-def size(text: str) -> str:
-    """trtexec's size as a recipe's: mebibytes where it has no unit. Raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([BKMG]?)", text)
-    if found is None:
-        raise ValueError(text)
-    return f"{found[1].removesuffix('.0')}{_UNITS[found[2]]}"
-
-
-def _number(text: str) -> int | float:
-    value = float(text)
-    return int(value) if value.is_integer() else value
+def _add_defaults(made: Made, call: Call) -> None:
+    """What trtexec does where it is not told, and a recipe would do otherwise."""
+    if call.backend == "tensorrt":
+        made.values.setdefault("build.avg_timing_iterations", AVERAGES)
+    if made.values.get("build.engine_capability") == "dla_standalone":
+        made.values.setdefault("build.dla.core", 0)
+    if made.values.get("benchmark.time_refit") and "build.refit" not in made.values:
+        del made.values["benchmark.time_refit"]
+        made.notes.append("--timeRefit is left out: without --refit no weights can be exchanged")
+    if made.measured:
+        keys, note = defaults(call)
+        for key, value in keys.items():
+            made.values.setdefault(f"benchmark.{key}", value)
+        made.notes.append(note)
 
 
 def _note(_: Made, __: Given, ___: Row) -> None:
@@ -102,6 +98,19 @@ def _note(_: Made, __: Given, ___: Row) -> None:
 
 
 def _skip(made: Made, _: Given, __: Row) -> None:
+    made.measured = False
+
+
+def _platform(made: Made, option: Given, row: Row) -> None:
+    platform = _PLATFORMS(option.value or "")
+    made.put(row.key, platform)
+    if platform != "same_as_build":  # trtexec does not run what this machine cannot
+        made.measured = False
+
+
+def _standalone(made: Made, _: Given, row: Row) -> None:
+    for key, value in zip(row.key.split(), ("dla_standalone", True), strict=True):
+        made.put(key, value)
     made.measured = False
 
 
@@ -120,8 +129,11 @@ def _shapes(made: Made, option: Given, _: Row) -> None:
 
 
 def _precision(made: Made, option: Given, _: Row) -> None:
-    names = ("fp16", "int8") if option.name == "--best" else (option.name.removeprefix("--"),)
-    made.precisions.update(dict.fromkeys(names))
+    made.types.flags[option.name.removeprefix("--")] = None
+
+
+def _calibration(made: Made, option: Given, _: Row) -> None:
+    made.types.table = option.value or ""
 
 
 def _setter(read: Callable[[str], Any]) -> Callable[[Made, Given, Row], None]:
@@ -131,12 +143,9 @@ def _setter(read: Callable[[str], Any]) -> Callable[[Made, Given, Row], None]:
     return way
 
 
-def _both(first: Any, second: Any) -> Callable[[Made, Given, Row], None]:
-    def way(made: Made, _: Given, row: Row) -> None:
-        for key, value in zip(row.key.split(), (first, second), strict=True):
-            made.put(key, value)
-
-    return way
+def _strip_all(made: Made, _: Given, row: Row) -> None:
+    for key, value in zip(row.key.split(), (True, "all"), strict=True):
+        made.put(key, value)
 
 
 def _limit(made: Made, option: Given, row: Row) -> None:
@@ -145,26 +154,18 @@ def _limit(made: Made, option: Given, row: Row) -> None:
 
 
 def _pools(made: Made, option: Given, _: Row) -> None:
-    for part in (option.value or "").split(","):
-        name, __, amount = part.partition(":")
-        made.put(f"build.{_POOLS[name]}", size(amount))
+    for key, amount in values.pools(option.value or "").items():
+        made.put(f"build.{key}", amount)
 
 
 def _switches(made: Made, option: Given, row: Row) -> None:
-    for part in (option.value or "").split(","):
-        name = part.lstrip("+-").lower()
-        made.put(f"{row.key}.{_renamed(name)}", not part.startswith("-"))
-
-
-def _renamed(name: str) -> str:
-    """trtexec calls a preview feature profileSharing0806, the API PROFILE_SHARING_0806."""
-    known = {
-        "profilesharing0806": "profile_sharing_0806",
-        "aliasedpluginio1003": "aliased_plugin_io_10_03",
-        "runtimeactivationresize1010": "runtime_activation_resize_10_10",
-        "multideviceruntime1016": "multidevice_runtime_10_16",
-    }
-    return known.get(name, name)
+    known = values.PREVIEWS if option.name == "--preview" else values.TACTIC_SOURCES
+    found, gone = values.switches(option.value or "", known)
+    for name, on in found.items():
+        made.put(f"{row.key}.{name}", on)
+    made.notes += [
+        f"{option}: {name} is gone since TensorRT 10.0: it is always so" for name in gone
+    ]
 
 
 def _formats(made: Made, option: Given, row: Row) -> None:
@@ -172,31 +173,20 @@ def _formats(made: Made, option: Given, row: Row) -> None:
         made.notes.append(f"{option}: name the tensors in build.io_formats (there is no model)")
         return
     ports = made.ports.inputs if option.name == "--inputIOFormats" else made.ports.outputs
-    written = (option.value or "").split(",")
-    if len(written) == 1:
-        written *= len(ports)
+    found = [values.port_format(text) for text in (option.value or "").split(",")]
+    if len(found) not in (1, len(ports)):
+        raise UsageError(
+            f"{option}: {len(found)} formats for {len(ports)} tensors",
+            hint=f"give one for all, or one for each of {', '.join(port.name for port in ports)}",
+        )
     formats = made.values.setdefault(row.key, {})
-    for port, text in zip(ports, written, strict=False):
-        kind, colon, names = text.rpartition(":")
-        found = ["linear" if name == "chw" else name for name in names.split("+")]
-        if found != ["linear"]:
-            formats[port.name] = found
-        if colon and kind not in _short(port.dtype):
-            made.notes.append(
-                f"{option}: '{port.name}' is {port.dtype} in the graph; types of inputs and "
-                "outputs follow it (precisions.NAME.keep_io_types: false)"
-            )
+    for port, (dtype, layouts) in zip(ports, found * (len(ports) // len(found)), strict=True):
+        if layouts != ["linear"]:
+            formats[port.name] = layouts
+        if dtype is not None:
+            made.types.asked[port.name] = dtype
     if not formats:
         del made.values[row.key]
-
-
-def _short(dtype: str) -> tuple[str, str]:
-    return dtype, re.sub(r"^float", "fp", dtype)
-
-
-def _layers(made: Made, option: Given, row: Row) -> None:
-    pairs = (part.rpartition(":") for part in (option.value or "").split(","))
-    made.put(row.key, {name: device.lower() for name, _, device in pairs})
 
 
 def _kept(made: Made, option: Given, row: Row) -> None:
@@ -215,36 +205,26 @@ def _engine(made: Made, option: Given, row: Row) -> None:
     """Only the note: where engines go does not depend on the recipe."""
 
 
-def _graph(made: Made, option: Given, row: Row) -> None:
-    chosen = {"disable": False, "wholegraph": "runtime"}
-    made.put(row.key, chosen[(option.value or "").lower()])
-
-
 def _budget(made: Made, option: Given, row: Row) -> None:
-    text = option.value or "-2"
-    if text == "-2":  # switched off
-        return
-    made.put(row.key, "auto" if text == "-1" else text if text.endswith("%") else size(text))
-
-
-def _capabilities(text: str) -> list[Any]:
-    return [int(part) if part.isdigit() else part.lower() for part in text.split(",")]
-
-
-def _files(text: str) -> Mapping[str, str]:
-    pairs = (part.rpartition(":") for part in text.split(","))
-    return {name.strip("'\""): file for name, _, file in pairs}
+    found = values.budget(option.value or "")
+    if found is not None:
+        made.put(row.key, found)
 
 
 def _export(made: Made, option: Given, row: Row) -> None:
     kind = _EXPORTS[option.name]
     if kind not in made.values.get(row.key, []):
         made.put(row.key, [kind])
+    if option.value:
+        file = "output.json" if kind == "outputs" else f"{kind}.json"
+        made.notes.append(f"{option}: it is {file} in build/{{name}}/PRECISION")
 
 
 def _on(made: Made, option: Given, row: Row) -> None:
     made.put(row.key, ["current"] if option.name == "--useGpu" else True)
 
+
+_PLATFORMS = values.choice(sameasbuild="same_as_build", windowsamd64="windows_amd64")
 
 _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "note": _note,
@@ -255,9 +235,10 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "shapes": _shapes,
     "profile": _shapes,
     "precision": _precision,
-    "outputs": _setter(lambda text: text.split(",")),
-    "names": _setter(lambda text: text.split(",")),
-    "paths": _setter(lambda text: text.split(",")),
+    "calibration": _calibration,
+    "outputs": _setter(values.names),
+    "names": _setter(values.names),
+    "paths": _setter(values.names),
     "on": _on,
     "off": _setter(lambda _: False),
     "all": _setter(lambda _: "all"),
@@ -265,27 +246,41 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "number": _setter(float),
     "text": _setter(str),
     "limit": _limit,
-    "mebibytes": _setter(size),
+    "mebibytes": _setter(values.size),
     "pools": _pools,
-    "sparsity": _setter(lambda text: {"disable": False, "enable": True, "force": True}[text]),
+    "sparsity": _setter(values.choice(disable=False, enable=True, force=True)),
     "tiling": _setter(lambda text: ("none", "fast", "moderate", "full")[int(text)]),
-    "verbosity": _setter(lambda text: _VERBOSITIES.get(text, text)),
-    "hardware": _setter(lambda text: _HARDWARE.get(text.lower(), text)),
-    "platform": _setter(
-        lambda text: {"sameasbuild": "same_as_build", "windowsamd64": "windows_amd64"}[text.lower()]
+    "verbosity": _setter(
+        values.choice(
+            default="layer_names_only",
+            verbose="detailed",
+            layer_names_only="layer_names_only",
+            detailed="detailed",
+            none="none",
+        )
     ),
+    "hardware": _setter(
+        values.choice(
+            none="none",
+            ampere_plus="ampere_plus",
+            samecomputecapability="same_compute_capability",
+        )
+    ),
+    "platform": _platform,
     "switches": _switches,
     "formats": _formats,
-    "strip_all": _both(True, "all"),
-    "dla": _both("dla_standalone", True),
-    "layers": _layers,
-    "capabilities": _setter(_capabilities),
+    "strip_all": _strip_all,
+    "dla": _standalone,
+    "layers": _setter(values.devices),
+    "capabilities": _setter(values.capabilities),
     "milliseconds": _setter(lambda text: f"{float(text):g}ms"),
     "seconds": _setter(lambda text: f"{float(text):g}s"),
-    "percentiles": _setter(lambda text: [_number(part) for part in text.split(",")]),
-    "graph": _graph,
+    "percentiles": _setter(values.percentiles),
+    "graph": _setter(values.choice(disable=False, wholegraph="runtime")),
+    "allocation": _setter(values.choice(static="static", profile="profile", runtime="runtime")),
+    "specialization": _setter(values.choice(lazy="lazy", eager="eager", none="none")),
     "budget": _budget,
-    "files": _setter(_files),
+    "files": _setter(values.files),
     "export": _export,
     "kept": _kept,
     "timing": _timing,

@@ -10,7 +10,9 @@ from typing import Any
 from trtbuild.recipe.build_options import Option
 from trtbuild.recipe.build_section import files_of
 from trtbuild.recipe.build_table import present
-from trtbuild.recipe.model import Input, Recipe, Shape
+from trtbuild.recipe.model import Input, OnnxSource, Recipe, Shape
+from trtbuild.recipe.precision_section import UNCHANGED
+from trtbuild.recipe.trtexec.export_benchmark import measuring
 
 PROGRAMS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
 
@@ -28,16 +30,33 @@ class Command:
         return " \\\n  ".join(map(shlex.quote, self.words))
 
 
-def command_for(recipe: Recipe, precision: str, model: str, engine: str) -> Command:
-    """The command that builds and measures one variant from the model that its stages made."""
-    profiles = recipe.build.options.get("profiles")
-    words = [PROGRAMS[recipe.build.backend], f"--onnx={model}", f"--saveEngine={engine}"]
-    words += _shapes(recipe.inputs, profiles if isinstance(profiles, list) else [{}])
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is built: the model's file, the engine's, and which of the inputs are dynamic."""
+
+    model: str
+    engine: str
+    dynamic: frozenset[str]
+
+
+def command_for(
+    recipe: Recipe, precision: str, build: Mapping[str, Any], subject: Subject
+) -> Command:
+    """The command that builds and measures one variant; `build` holds the options of its build."""
+    words = [
+        PROGRAMS[recipe.build.backend],
+        f"--onnx={subject.model}",
+        f"--saveEngine={subject.engine}",
+    ]
+    dynamic = tuple(item for item in recipe.inputs if item.name in subject.dynamic)
+    words += _shapes(dynamic, build.get("profiles") or [{}])
     lacking = list(_before(recipe, precision))
     if recipe.build.backend == "tensorrt":
         lacking.append("--stronglyTyped is for TensorRT 10; from 11.0 on leave it out")
         words.append("--stronglyTyped")
-    for row, value in present(recipe.build.options):
+        if "avg_timing_iterations" not in build:
+            words.append("--avgTiming=1")  # trtexec's default is 8, the API's is 1
+    for row, value in present(build):
         found = _option(row, value)
         words += found
         if not found and value != row.default:
@@ -48,28 +67,32 @@ def command_for(recipe: Recipe, precision: str, model: str, engine: str) -> Comm
     if recipe.benchmark is None:
         words.append("--skipInference")
     else:
-        measured, left = _measured(recipe.benchmark.options)
+        measured, left = measuring(recipe, recipe.benchmark, dynamic)
         words += measured
         lacking += left
     return Command(tuple(words), tuple(lacking))
 
 
+def plain_source(recipe: Recipe, precision: str) -> str | None:
+    """The recipe's ONNX file, where the variant's engine is built from it as it is."""
+    changed = recipe.surgery or recipe.outputs or precision not in UNCHANGED
+    return recipe.source.file if isinstance(recipe.source, OnnxSource) and not changed else None
+
+
 def _before(recipe: Recipe, precision: str) -> Iterator[str]:
-    yield (
-        "the model: it is what the export"
-        + (" and surgery" if recipe.surgery else "")
-        + (
-            f" and the {precision} conversion of `trtbuild run` made"
-            if precision != "fp32"
-            else " of `trtbuild run` made"
+    if plain_source(recipe, precision) is None:
+        yield (
+            "the model: it is what the export"
+            + (" and surgery" if recipe.surgery else "")
+            + (f" and the {precision} conversion" if precision not in UNCHANGED else "")
+            + " of `trtbuild run` made"
         )
-    )
     yield "verify: trtexec compares outputs with nothing of yours"
 
 
 def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
-    """min, opt and max of each profile; a static model needs none."""
-    if all(item.min == item.max for item in inputs):
+    """min, opt and max of each profile. A static model has none, and trtexec refuses them there."""
+    if not inputs:
         return []
     words = []
     for number, profile in enumerate(profiles):
@@ -79,7 +102,6 @@ def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
             dims = ",".join(
                 f"{item.name}:{_dims(profile.get(item.name, {}).get(part, getattr(item, part)))}"
                 for item in inputs
-                if item.min != item.max
             )
             words.append(f"--{part}Shapes={dims}")
     return words
@@ -191,33 +213,3 @@ _NO_OPTION = {
     "plugins.dynamic": "given by --dynamicPlugins",
     "plugins.serialize": "given by --setPluginsToSerialize",
 }
-
-_BENCHMARK: dict[str, Callable[[Any], str]] = {
-    "warmup_ms": lambda value: f"--warmUp={value:g}",
-    "duration_s": lambda value: f"--duration={value:g}",
-    "iterations": _value("iterations"),
-    "streams": _value("infStreams"),
-    "percentiles": lambda value: "--percentile=" + ",".join(f"{item:g}" for item in value),
-    "threads": lambda value: "--threads" if value else "",
-    "overlap": lambda value: "" if value else "--exposeDMA",
-    "sleep_ms": lambda value: f"--sleepTime={value:g}" if value else "",
-    "idle_ms": lambda value: f"--idleTime={value:g}" if value else "",
-    "optimization_profile": lambda value: f"--useProfile={value}" if value else "",
-    "allocation": lambda value: f"--allocationStrategy={value}" if value != "static" else "",
-    "time_deserialize": lambda value: "--timeDeserialize" if value else "",
-    "time_refit": lambda value: "--timeRefit" if value else "",
-    "layer_profile": lambda value: "--dumpProfile --separateProfileRun" if value else "",
-}
-
-_PINNED = "; pin --noDataTransfers/--includeDataTransfers, spin wait and CUDA graph yourself"
-
-
-def _measured(benchmark: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    words = [
-        word
-        for name, write in _BENCHMARK.items()
-        if name in benchmark
-        for word in write(benchmark[name]).split()
-    ]
-    lacking = ["trtexec 10 and 11 measure differently by default" + _PINNED]
-    return words, lacking

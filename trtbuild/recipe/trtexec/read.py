@@ -6,7 +6,7 @@ import re
 import shlex
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from trtbuild.errors import UsageError
@@ -14,7 +14,8 @@ from trtbuild.recipe.problems import nearest
 from trtbuild.recipe.trtexec.table import BY_NAME, RTX_ONLY
 
 _PROGRAMS = {"trtexec": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
-_RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.]*(?: \[[^\]]*\])*(?: \[[^\]]*\])? # (?P<line>.+)")
+_RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.-]*(?P<tags>(?: \[[^\]]*\])*) # (?P<line>.+)")
+_VERSION = re.compile(r"\[TensorRT v(\d+)\]")  # 8601 is 8.6.1, 101601 is 10.16.1
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(\S*|\"[^\"]*\"|'[^']*')\s*$", re.M)
 _ENDS = frozenset({"|", "||", "&&", ";", "&", ">", ">>", "2>", "2>&1", "<", "|&"})
 
@@ -32,10 +33,14 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of trtexec: its options in order, and the backend that its program stands for."""
+    """One call of trtexec: its options in order, and the backend that its program stands for.
+
+    `major` is TensorRT's first number, where a log tells it.
+    """
 
     options: tuple[Given, ...]
     backend: str
+    major: int | None = None
 
 
 def calls_in(text: str) -> tuple[Call, ...]:
@@ -43,16 +48,7 @@ def calls_in(text: str) -> tuple[Call, ...]:
 
     Raises UsageError where there is none, and for options that trtexec never had.
     """
-    lines = [found["line"] for found in _RUNNING.finditer(text)]
-    if not lines:
-        joined = re.sub(r"\\\r?\n", " ", text)
-        values = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(joined)}
-        lines = [
-            string.Template(line).safe_substitute(values)
-            for line in joined.splitlines()
-            if not line.lstrip().startswith("#")
-        ]
-    found = [call for line in lines for call in _calls(line)]
+    found = _in_log(text) or _in_script(text)
     if not found:
         raise UsageError(
             "there is no trtexec command in this",
@@ -60,6 +56,34 @@ def calls_in(text: str) -> tuple[Call, ...]:
             "'&&&& RUNNING' line",
         )
     return tuple(found)
+
+
+def _in_log(text: str) -> list[Call]:
+    return [
+        replace(call, major=_major(found["tags"]))
+        for found in _RUNNING.finditer(text)
+        for call in _calls(found["line"])
+    ]
+
+
+def _major(tags: str) -> int | None:
+    """11 for "[TensorRT v110100] [b5]"."""
+    found = _VERSION.search(tags)
+    if found is None:
+        return None
+    number = int(found[1])
+    return number // 10000 if number >= 100000 else number // 1000
+
+
+def _in_script(text: str) -> list[Call]:
+    joined = re.sub(r"\\\r?\n", " ", text)
+    values = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(joined)}
+    lines = (
+        string.Template(line).safe_substitute(values)
+        for line in joined.splitlines()
+        if not line.lstrip().startswith("#")
+    )
+    return [call for line in lines for call in _calls(line)]
 
 
 def call_of(words: Sequence[str]) -> Call:

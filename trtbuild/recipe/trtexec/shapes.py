@@ -12,6 +12,7 @@ from trtbuild.recipe.trtexec.read import Given
 
 Shapes = dict[str, list[int]]
 
+_NAME_INPUTS = "write its `inputs`, such as image: {dtype: float32, shape: [1, 3, 224, 224]}"
 _PARTS = {"--minShapes": "min", "--optShapes": "opt", "--maxShapes": "max"}
 
 
@@ -26,24 +27,51 @@ class Port:
 
 @dataclass(slots=True)
 class Asked:
-    """The shapes that a command line gives: profiles in order, and those of the inference."""
+    """The shapes that a command line gives: profiles by number, and those of the inference.
 
-    profiles: list[dict[str, Shapes]] = field(default_factory=lambda: [{}])
+    `number` is the profile that shapes are given for, and `chosen` the one that is measured.
+    """
+
+    profiles: dict[int, dict[str, Shapes]] = field(default_factory=dict)
     inference: Shapes = field(default_factory=dict)
+    number: int = 0
+    chosen: int = 0
 
     def take(self, option: Given) -> None:
         """One option about shapes. Raises UsageError where it is not of trtexec's grammar."""
         if option.name == "--profile":
-            number = int(option.value or 0)
-            while len(self.profiles) <= number:
-                self.profiles.append({})
-            # Profiles are given one after the other; what follows is about the last one.
+            self.number = int(option.value or 0)
+            if self.number in self.profiles:
+                raise UsageError(f"{option}: there is a profile {self.number} already")
+            self.profiles[self.number] = {}
             return
         found = parse_shapes(option)
         if option.name == "--shapes":
             self.inference.update(found)
         else:
-            self.profiles[-1].setdefault(_PARTS[option.name], {}).update(found)
+            profile = self.profiles.setdefault(self.number, {})
+            profile.setdefault(_PARTS[option.name], {}).update(found)
+
+    @property
+    def given(self) -> bool:
+        """Whether any shapes were given to build for."""
+        return any(self.profiles.values())
+
+    def completed(self) -> list[dict[str, Shapes]]:
+        """Each profile's min, opt and max by input. Raises UsageError where one is left out."""
+        if not self.profiles:
+            return [_completed({}, self.inference)]
+        numbers = range(max(self.profiles) + 1)
+        missing = [number for number in numbers if not self.profiles.get(number)]
+        if missing and self.given:
+            raise UsageError(
+                f"profile {missing[0]} has no shapes",
+                hint="profiles count from 0, each followed by its --minShapes and so on",
+            )
+        return [
+            _completed(self.profiles[number], self.inference if number == self.chosen else {})
+            for number in numbers
+        ]
 
 
 def parse_shapes(option: Given) -> Shapes:
@@ -65,29 +93,29 @@ def inputs_of(
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
     """The recipe's inputs, its profiles where there are several, and what to say about them."""
     notes: list[str] = []
-    profiles = [_completed(profile, asked.inference) for profile in asked.profiles]
+    profiles = asked.completed()
     if ports is None:
         names = dict.fromkeys(name for profile in profiles for name in profile)
         ports = [Port(name, "float32", None) for name in names]
-        notes.append("the model was not there to be read: check the names and types of `inputs`")
+        what = "check the names and types of `inputs`" if names else _NAME_INPUTS
+        notes.append(f"the model was not there to be read: {what}")
     known = list(ports)
     profiles = [_matched(profile, known) for profile in profiles]
-    inputs = {port.name: _input(port, profiles, notes) for port in known}
+    inputs = {port.name: _input(port, profiles, asked.chosen, notes) for port in known}
     if len(profiles) < 2:
         return inputs, [], notes
     return inputs, [{name: dict(item) for name, item in p.items()} for p in profiles], notes
 
 
 def _completed(profile: Mapping[str, Shapes], inference: Shapes) -> dict[str, Shapes]:
-    """trtexec's rules: opt alone is all three, and inference shapes stand in for a profile."""
+    """trtexec's rules: opt alone is all three, max else min stands in for a missing opt, and
+    inference shapes stand in for inputs that the profile leaves out."""
     low, opt, high = (profile.get(part, {}) for part in ("min", "opt", "max"))
-    if not (low or opt or high):
-        low = opt = high = inference
-    elif not low and not high:
+    if not low and not high:
         low = high = opt
     opt = opt or high or low
     names = dict.fromkeys((*low, *opt, *high))
-    return {
+    found = {
         name: {
             "min": low.get(name, opt.get(name, high.get(name, []))),
             "opt": opt.get(name, high.get(name, low.get(name, []))),
@@ -95,6 +123,9 @@ def _completed(profile: Mapping[str, Shapes], inference: Shapes) -> dict[str, Sh
         }
         for name in names
     }
+    for name, sizes in inference.items():
+        found.setdefault(name, {"min": sizes, "opt": sizes, "max": sizes})
+    return found
 
 
 def _matched(profile: dict[str, Shapes], ports: list[Port]) -> dict[str, Shapes]:
@@ -111,14 +142,19 @@ def _matched(profile: dict[str, Shapes], ports: list[Port]) -> dict[str, Shapes]
     return found
 
 
-def _input(port: Port, profiles: list[dict[str, Shapes]], notes: list[str]) -> dict[str, Any]:
+def _input(
+    port: Port, profiles: list[dict[str, Shapes]], chosen: int, notes: list[str]
+) -> dict[str, Any]:
+    """An input for all profiles; its opt is that of the profile that is measured."""
     given = [profile[port.name] for profile in profiles if port.name in profile]
     if given:
         low = [min(sizes) for sizes in zip(*(item["min"] for item in given), strict=True)]
         high = [max(sizes) for sizes in zip(*(item["max"] for item in given), strict=True)]
         if low == high:
             return {"dtype": port.dtype, "shape": low}
-        return {"dtype": port.dtype, "min": low, "opt": given[-1]["opt"], "max": high}
+        measured = profiles[chosen].get(port.name) if chosen < len(profiles) else None
+        opt = (measured or given[0])["opt"]
+        return {"dtype": port.dtype, "min": low, "opt": opt, "max": high}
     dims = port.dims or ()
     fixed = [size if isinstance(size, int) and size > 0 else 1 for size in dims]
     if fixed != list(dims):

@@ -34,8 +34,8 @@ def _notes(note: str, *names: str, obsolete: bool = False) -> Iterable[Row]:
 _UFF = "UFF and Caffe models are gone since TensorRT 9.1: convert the model to ONNX"
 _BATCH = "implicit batch is gone since TensorRT 10.0: the batch is in min, opt and max of `inputs`"
 _CALIBRATION = (
-    "calibration by TensorRT is gone since 11.0: Q/DQ goes into the graph, calibrated on "
-    "verify.dataset (precisions: [int8])"
+    "calibration by TensorRT is gone since 11.0: Q/DQ goes into the graph, with ranges of "
+    "calibration: {dataset: ...} or of a calibration cache"
 )
 _WEAK = (
     "weak typing is gone since TensorRT 11.0: types are in the graph, and "
@@ -82,10 +82,10 @@ OPTIONS: tuple[Row, ...] = (
         "--best",
         "precision",
         "precisions",
-        "precisions: [fp16, int8]: choose by the report",
+        "each candidate is built, and the fastest that passes verify is kept",
         obsolete=True,
     ),
-    Row("--calib", "note", "", _CALIBRATION, obsolete=True),
+    Row("--calib", "calibration", "calibration.table", _CALIBRATION, obsolete=True),
     *_notes(
         _WEAK, "--precisionConstraints", "--layerPrecisions", "--layerOutputTypes", obsolete=True
     ),
@@ -166,8 +166,8 @@ OPTIONS: tuple[Row, ...] = (
     Row(
         "--plugins",
         "paths",
-        "build.plugins.dynamic",
-        "split since 8.6: dynamic and static ones",
+        "build.plugins.static",
+        "called --staticPlugins since 8.6",
         obsolete=True,
     ),
     *_rows("paths", ("--staticPlugins", "build.plugins.static")),
@@ -195,13 +195,13 @@ OPTIONS: tuple[Row, ...] = (
     *_rows("graph", ("--rtxCudaGraphStrategy", "benchmark.cuda_graph")),
     *_rows("percentiles", ("--percentile", "benchmark.percentiles")),
     *_rows("int", ("--useProfile", "benchmark.profile_index")),
-    *_rows("text", ("--allocationStrategy", "benchmark.allocation")),
+    *_rows("allocation", ("--allocationStrategy", "benchmark.allocation")),
     *_rows("number", ("--persistentCacheRatio", "benchmark.persistent_cache_ratio")),
     *_rows("budget", ("--weightStreamingBudget", "benchmark.weight_streaming_budget")),
     *_rows("on", ("--timeDeserialize", "benchmark.time_deserialize")),
     *_rows("on", ("--timeRefit", "benchmark.time_refit")),
     *_rows("kept", ("--runtimeCacheFile", "benchmark.runtime_cache")),
-    *_rows("text", ("--specializeStrategyDS", "benchmark.kernel_specialization")),
+    *_rows("specialization", ("--specializeStrategyDS", "benchmark.kernel_specialization")),
     *_rows("files", ("--loadInputs", "benchmark.inputs.files")),
     *_rows("on", ("--dumpProfile", "benchmark.profile"), ("--exportProfile", "benchmark.profile")),
     *_rows("export", ("--exportTimes", "benchmark.export")),

@@ -15,6 +15,7 @@ from trtbuild.recipe.check_build import wheres
 from trtbuild.recipe.reference import flow
 from trtbuild.recipe.schema import schema
 from trtbuild.recipe.trtexec.convert import Made
+from trtbuild.recipe.trtexec.precision import calibration_of, precisions_of, with_io_types
 from trtbuild.recipe.trtexec.read import Call
 
 WIDTH = 100
@@ -31,7 +32,12 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
     defs = schema()["$defs"]
     name = name or re.sub(r"[^A-Za-z0-9._-]", "-", PurePath(onnx).stem).lstrip(".-") or "model"
     notes = [note.replace("{name}", name) for note in dict.fromkeys(made.notes)]
-    precisions = _precisions(made, defs["precision"]["enum"], notes)
+    precisions = precisions_of(
+        made.types, quantized=made.ports is not None and made.ports.quantized, notes=notes
+    )
+    if made.ports is not None:
+        ports = (*made.ports.inputs, *made.ports.outputs)
+        precisions = with_io_types(precisions, made.types, ports, notes)
     build = {"backend": made.backend, **_build(made, notes)}
     sections: dict[str, Any] = {
         "trtbuild": 1,
@@ -40,33 +46,12 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
         "inputs": made.inputs,
         "outputs": made.values.get("outputs"),
         "precisions": precisions,
-        "calibration": _calibration(precisions, notes),
+        "calibration": calibration_of(precisions, made.types, notes),
         "build": build,
     }
     if made.measured:
         sections["benchmark"] = _benchmark(made, defs["benchmark"]["properties"], notes)
     return "\n".join([*_comments(call, notes), *_lines(sections)]) + "\n"
-
-
-def _precisions(made: Made, known: list[str], notes: list[str]) -> list[str]:
-    chosen = []
-    for name in made.precisions:
-        if name in known:
-            chosen.append(name)
-        else:
-            notes.append(f"--{name}: this trtbuild does not put {name} into a graph")
-    return chosen or ["fp32"]
-
-
-def _calibration(precisions: list[str], notes: list[str]) -> dict[str, Any] | None:
-    """What trtexec does without data of yours: scales that only serve to measure the speed."""
-    if not {"int8", "fp8"}.intersection(precisions):
-        return None
-    notes.append(
-        "calibration on noise is good for measuring the speed, as trtexec's is: give "
-        "calibration: {dataset: ...} before you use the results"
-    )
-    return {"random": {"seed": 0}}
 
 
 def _build(made: Made, notes: list[str]) -> dict[str, Any]:
@@ -81,6 +66,9 @@ def _build(made: Made, notes: list[str]) -> dict[str, Any]:
             _remove(nested, row.path)
             why = f"{TITLES[made.backend]} {refusing[0].why}: {refusing[0].instead}"
             notes.append(f"build.{row.key}: {flow(value)} is left out: {why}")
+        elif row.requires and value_at(nested, tuple(row.requires.split("."))) is None:
+            _remove(nested, row.path)
+            notes.append(f"build.{row.key} is left out: it does nothing without {row.requires}")
     return {key: value for key, value in nested.items() if value != {}}
 
 

@@ -1,0 +1,105 @@
+"""What trtexec's options about types become: precisions of the graph, and how they are calibrated.
+
+trtexec of TensorRT 10 lets the builder choose among the types that its options allow, in one
+engine. Here a precision is in the graph, and each is an engine of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trtbuild.recipe.precision_section import needs_data
+from trtbuild.recipe.trtexec.shapes import Port
+
+_FLOATS = {"fp16": "float16", "bf16": "bfloat16"}
+_QUANTIZED = ("int8", "fp8", "int4")
+_CANDIDATES = ("fp32", "fp16", "int8", "best")  # of --best
+
+_EXPLICIT = (
+    "the model holds Q/DQ already, which says what is quantized: no precision is put into it"
+)
+_NOISE = (
+    "calibration on noise is good for measuring the speed, as trtexec's is: give calibration: "
+    "{dataset: ...} before you use the results"
+)
+
+
+@dataclass(slots=True)
+class Types:
+    """What a command line says of types.
+
+    `flags` are the options --fp16 and so on, in order and without dashes; `table` is a calibration
+    cache; `asked` holds the types of inputs and outputs that were asked for, by name.
+    """
+
+    flags: dict[str, None] = field(default_factory=dict)
+    table: str = ""
+    asked: dict[str, str] = field(default_factory=dict)
+
+
+def precisions_of(types: Types, *, quantized: bool, notes: list[str]) -> list[str] | dict[str, Any]:
+    """The recipe's `precisions`; `quantized` where the model holds Q/DQ already."""
+    flags = list(types.flags)
+    if quantized and any(name in flags for name in (*_QUANTIZED, "best")):
+        notes.append(_EXPLICIT)
+        flags = [name for name in flags if name not in (*_QUANTIZED, "best")]
+    if "best" in flags:
+        return list(_CANDIDATES)
+    floats = [name for name in flags if name in _FLOATS]
+    low = [name for name in flags if name in _QUANTIZED]
+    if low:
+        options = {"base": floats[0]} if floats else {}
+        return {name: dict(options) for name in low} if options else low
+    return floats or ["fp32"]
+
+
+def with_io_types(
+    precisions: list[str] | dict[str, Any],
+    types: Types,
+    ports: tuple[Port, ...],
+    notes: list[str],
+) -> list[str] | dict[str, Any]:
+    """The precisions, with the types of inputs and outputs that were asked for, where they can be.
+
+    A precision lowers all of float32's inputs and outputs, or none; the rest is said in notes.
+    """
+    wanted = {port.name: types.asked.get(port.name, port.dtype) for port in ports}
+    other = {port.name for port in ports if wanted[port.name] != port.dtype}
+    for name in list(precisions) if other else ():
+        base = name if name in _FLOATS else _base(precisions, name)
+        floats = [port.name for port in ports if port.dtype == "float32"]
+        if base in _FLOATS and {wanted[port] for port in floats} == {_FLOATS[base]}:
+            precisions = _changed(precisions, name)
+            other -= set(floats)
+    for port in ports:
+        if port.name in other:
+            notes.append(
+                f"'{port.name}' is {port.dtype} in the graph, not {wanted[port.name]}: types of "
+                "inputs and outputs follow it (precisions.NAME.keep_io_types: false, or surgery)"
+            )
+    return precisions
+
+
+def _base(precisions: list[str] | dict[str, Any], name: str) -> str:
+    options = precisions.get(name, {}) if isinstance(precisions, dict) else {}
+    return str(options.get("base", ""))
+
+
+def _changed(precisions: list[str] | dict[str, Any], name: str) -> dict[str, Any]:
+    options = precisions if isinstance(precisions, dict) else {item: {} for item in precisions}
+    return {**options, name: {**options[name], "keep_io_types": False}}
+
+
+def calibration_of(
+    precisions: list[str] | dict[str, Any], types: Types, notes: list[str]
+) -> Mapping[str, Any] | None:
+    """What ranges are taken from: the cache that was given, else noise, as trtexec does."""
+    options = precisions if isinstance(precisions, dict) else dict.fromkeys(precisions)
+    if not any(needs_data(name, given) for name, given in options.items()):
+        return None
+    if types.table:
+        return {"table": types.table}
+    notes.append(_NOISE)
+    return {"random": {"seed": 0}}
