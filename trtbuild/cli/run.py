@@ -64,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--junit", type=Path, metavar="FILE", help="write the gates as JUnit XML, for CI servers"
     )
     parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write what the run gave as one HTML page"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, as `trtbuild plan`"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="name every task")
@@ -78,6 +81,10 @@ def main(options: argparse.Namespace) -> ExitCode:
         from trtbuild.cli import plan
 
         return plan.main(options)
+    if options.html is not None:
+        from trtbuild.report.page import template
+
+        template()  # before anything runs: without Jinja2 there is no page
     listener = Quiet() if options.json else Terminal(verbose=options.verbose)
     with open_session(options, listener) as session:
         guards = _guards(session) if options.locked else ()
@@ -91,6 +98,10 @@ def main(options: argparse.Namespace) -> ExitCode:
                 listener.stop()
         if options.junit is not None:
             write_junit(options.junit, session.rebuilders)
+        if options.html is not None:
+            from trtbuild.report.page import write_page
+
+            write_page(options.html, session.rebuilders)
         exit_code = ExitCode.DONE if done else ExitCode.FAILED
         if any(guard.refused for guard in guards):
             exit_code = ExitCode.DIFFERENT

@@ -48,8 +48,8 @@ def _summary(rebuilder: Rebuilder, name: str, outcomes: dict[str, Outcome]) -> V
     build = outcomes.get("build")
     digests = dict(build.outputs) if build else {}
     engine = digests.get("engine.plan")
-    verify = _result(rebuilder, outcomes.get("verify"), "verify.json")
-    benchmark = _result(rebuilder, outcomes.get("benchmark"), "benchmark.json")
+    verify = result_of(rebuilder, outcomes.get("verify"), "verify.json")
+    benchmark = result_of(rebuilder, outcomes.get("benchmark"), "benchmark.json")
     return VariantSummary(
         name=name,
         verdict=_worst(outcomes),
@@ -88,7 +88,7 @@ def _state(outcome: Outcome | None, result: dict[str, Any]) -> str:
             return "passed" if result.get("passed", True) else "failed"
 
 
-def _result(rebuilder: Rebuilder, outcome: Outcome | None, name: str) -> dict[str, Any]:
+def result_of(rebuilder: Rebuilder, outcome: Outcome | None, name: str) -> dict[str, Any]:
     """A stage's result document; of a failed stage, what it wrote of its failure."""
     if outcome is None or outcome.verdict is Verdict.SKIPPED:
         return {}
