@@ -140,6 +140,17 @@ class Counting(nn.Module):
         return x, 3
 
 
+class Encoder(nn.Module):
+    """Its output has the name that torch gives to what nn.Embedding makes inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(10, 4)
+
+    def forward(self, ids):
+        return {"embedding": self.words(ids).mean(1)}
+
+
 class Raising(nn.Module):
     def forward(self, x):
         raise ValueError("no such thing")
@@ -310,6 +321,15 @@ for exporter in ("dynamo", "torchscript"):
 def test_the_recipes_output_names_are_used_in_order(stage: Stage) -> None:
     model = stage.torch("Nested", IMAGE, MASK, outputs=("a", "b", "c", "d"))
     assert list(signature(model)) == ["image", "mask", "a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+def test_an_output_may_have_the_name_of_a_value_inside(stage: Stage, exporter: str) -> None:
+    ids = declared("ids", [1, 4], [8, 4], dtype="int64", range=[0, 9])
+    model = stage.torch("Encoder", ids, exporter=exporter)
+    assert list(signature(model)) == ["ids", "embedding"]
+    (found,) = run_ort(stage.file, ids=np.zeros((1, 4), np.int64))
+    assert found.shape == (1, 4)
 
 
 def test_another_number_of_output_names_is_refused_with_both(stage: Stage) -> None:

@@ -205,6 +205,11 @@ def _proto(exported: Any, inputs: Sequence[Input], where: str) -> onnx.ModelProt
 
     torch narrows a range without a word where the code takes another path outside of it.
     """
+    from onnx_ir.passes.common import NameFixPass  # torch.onnx has imported it
+
+    # torch names outputs as it is told and lets a value inside, such as an embedding, keep the
+    # same name; inputs and outputs come first here.
+    NameFixPass()(exported.model)
     model: onnx.ModelProto = exported.model_proto
     require_inputs(model, inputs, where)
     valid = {
