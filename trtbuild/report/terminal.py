@@ -256,7 +256,7 @@ def size_text(size: int) -> str:
     """A size in bytes for people: 4.45 MiB."""
     value = float(size)
     for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
+        if value < 999.5:  # three digits; 1023 of a unit are 0.999 of the next
             return f"{value:.3g} {unit}"
         value /= 1024
-    return f"{value:.3g} GiB"
+    return f"{value:.3g} GiB" if value < 999.5 else f"{value:.0f} GiB"
