@@ -44,6 +44,18 @@ def digits(path: Path, batch: int | str = "batch", dtype: type = np.float32) -> 
     return _saved(path, graph)
 
 
+def attention(path: Path) -> Path:
+    """One Attention operator of opset 23, in float16: q, k and v of [1, 4, 16, 64]."""
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT16, [1, 4, 16, 64]) for name in "qkvy"
+    ]
+    node = helper.make_node("Attention", ["q", "k", "v"], ["y"], name="mixer")
+    graph = helper.make_graph([node], "attention", ports[:3], ports[3:])
+    opset = [helper.make_opsetid("", 23)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), str(path))
+    return path
+
+
 def refused(path: Path) -> Path:
     """Operators that no parser knows, one of them unnamed, between ones that are supported."""
     nodes = [

@@ -14,6 +14,9 @@ from tests.trt.test_builder import built, failure
 from trtbuild.recipe.build_table import OPTIONS
 from trtbuild.trt.flavour import Flavour
 from trtbuild.trt.header import read_plan_header
+from trtbuild.trt.logger import recording
+from trtbuild.trt.network_settings import _attentions_in, apply_to_network
+from trtbuild.trt.parser import parse_onnx
 
 BUILDS: dict[str, dict[str, Any]] = {
     "workspace": {"workspace": 1 << 28},
@@ -66,7 +69,7 @@ NEEDS_GPU: dict[str, dict[str, Any]] = {
 
 def test_every_option_that_rtx_has_is_built_with_here() -> None:
     of_rtx = {row.key for row in OPTIONS if not row.where.never("tensorrt_rtx")}
-    assert set(BUILDS) | set(NEEDS_GPU) | {"device"} == of_rtx
+    assert set(BUILDS) | set(NEEDS_GPU) | {"device", "decomposable_attentions"} == of_rtx
 
 
 @pytest.mark.parametrize("key", BUILDS)
@@ -74,6 +77,18 @@ def test_an_engine_is_built_with(rtx: Flavour, tmp_path: Path, key: str) -> None
     model = nets.digits(tmp_path / "digits.onnx")
     found = built(rtx, model, nets.IMAGE, **BUILDS[key])
     assert read_plan_header(tmp_path / "digits.plan").size == found.engine_bytes > 50_000
+
+
+@pytest.mark.parametrize("names", [["mixer"], ["mix*"]])
+def test_an_attention_is_made_decomposable(rtx: Flavour, tmp_path: Path, names: list[str]) -> None:
+    model = nets.attention(tmp_path / "a.onnx")
+    assert built(rtx, model, decomposable_attentions=names).engine_bytes > 10_000
+    with recording(rtx) as log:
+        parsed = parse_onnx(log, model)
+        settings = {"decomposable_attentions": names}
+        apply_to_network(rtx, parsed.network, parsed.builder.create_builder_config(), settings)
+        (attention,) = _attentions_in(rtx, parsed.network)
+        assert attention.decomposable
 
 
 @pytest.mark.parametrize("key", NEEDS_GPU)
@@ -107,6 +122,7 @@ def test_a_marked_tensor_is_an_output(rtx: Flavour, tmp_path: Path) -> None:
     ("options", "where", "hint"),
     [
         ({"mark_outputs": ["logit"]}, "build.mark_outputs", "did you mean 'logits'?"),
+        ({"decomposable_attentions": ["mixer"]}, "build.decomposable_attentions", "names are"),
         ({"debug_tensors": ["x9"]}, "build.debug_tensors", "names are those of the model"),
         ({"io_formats": {"imag": ["hwc8"]}}, "build.io_formats", "did you mean 'image'?"),
         (

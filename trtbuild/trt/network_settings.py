@@ -76,6 +76,28 @@ def _refit_weights(_: Flavour, network: Any, __: Any, names: list[str]) -> None:
             )
 
 
+def _attentions(flavour: Flavour, network: Any, __: Any, patterns: list[str]) -> None:
+    row = option("decomposable_attentions")
+    found = {attention.name: attention for attention in _attentions_in(flavour, network)}
+    for pattern in patterns:
+        names = fnmatch.filter(found, pattern)
+        if not names:
+            _found(pattern, found, row.key, "attention")
+        for name in names:
+            attention = found[name]
+            attention.decomposable = True
+            check_taken(flavour, row, True, bool(attention.decomposable))
+
+
+def _attentions_in(flavour: Flavour, network: Any) -> Iterable[Any]:
+    trt = flavour.module
+    for boundary in _layers(network):
+        if boundary.type == trt.LayerType.ATTENTION_INPUT:
+            # A network gives layers of the general class; this is TensorRT's way to the own one.
+            boundary.__class__ = trt.IAttentionInputLayer
+            yield boundary.attention
+
+
 def _layer_devices(flavour: Flavour, network: Any, config: Any, devices: Mapping[str, str]) -> None:
     layers = {layer.name: layer for layer in _layers(network)}
     for pattern, device in devices.items():
@@ -95,6 +117,7 @@ _WRITERS: dict[str, Callable[[Flavour, Any, Any, Any], None]] = {
     "debug_tensors": _debug_tensors,
     "debug_unfused_tensors": _debug_unfused,
     "refit_weights": _refit_weights,
+    "decomposable_attentions": _attentions,
     "dla.layers": _layer_devices,
 }
 """By key, in the order in which they are set: formats may be those of a new output."""

@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[3] / "trtbuild"
 ROOM = PACKAGE / "trt"
 
 TYPES = {
+    "attention": ("IAttention",),
     "base": ("ILogger", "IProgressMonitor"),
     "builder": ("Builder",),
     "cache": ("ITimingCache",),
@@ -43,6 +44,7 @@ TYPES = {
 IN_MODULE = {
     ("builder.py", "engine"): ("IHostMemory",),
     ("contexts.py", "config"): ("IRuntimeConfig",),
+    ("network_settings.py", "boundary"): ("IAttentionInputLayer",),
     ("network_settings.py", "tensor"): ("ITensor",),
     ("parser.py", "error"): ("ParserError",),
     ("profile.py", "tensor"): ("ITensor",),
@@ -52,8 +54,11 @@ IN_MODULE = {
 }
 """Names that stand for something else in one module."""
 
-BEHIND = {("tactics.py", "tactics_of"): "timing_cache.tactics"}
-"""Functions that are called only where an option is set, and asked for (`pin`)."""
+BEHIND = {
+    ("tactics.py", "tactics_of"): "timing_cache.tactics",
+    ("network_settings.py", "_attentions_in"): "decomposable_attentions",
+}
+"""Functions that are called only where an option is set, and asked for."""
 
 RESULTS = {"create_runtime_config": ("IRuntimeConfig",)}
 """What calls return that are used at once."""
@@ -141,7 +146,7 @@ def _in_file(path: Path) -> Iterator[Use]:
     calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     functions = _functions(tree)
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
+        if not isinstance(node, ast.Attribute) or node.attr == "__class__":  # all have that
             continue
         call = calls.get(id(node))
         where = functions.get(id(node), "")

@@ -67,6 +67,22 @@ SHAPES = (
         own_call="network.mark_output(tensor)",
         own_needs=("INetworkDefinition.mark_output",),
     ),
+    Option(
+        "decomposable_attentions",
+        "Attention operators that may become several kernels where no fused one takes them, by "
+        "name or pattern with `*`; the build fails for them else.",
+        {
+            "type": "array",
+            "x-expected": "a list of names or patterns of attention operators",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "string", "minLength": 1},
+        },
+        (["/encoder/*"],),
+        where=since("10.14"),
+        own_call="attention.decomposable = True",
+        own_needs=("IAttention.decomposable", "IAttentionInputLayer.attention"),
+    ),
 )
 
 

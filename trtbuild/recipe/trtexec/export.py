@@ -200,6 +200,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "parser_flags.adjust_for_dla": _flag("adjustForDLA"),
     "profiling_verbosity": _value("profilingVerbosity"),
     "debug_tensors": lambda value: "--markDebug=" + ",".join(value),
+    "decomposable_attentions": lambda value: "--decomposableAttentions=" + ",".join(value),
     "debug_unfused_tensors": _flag("markUnfusedTensorsAsDebugTensors"),
 }
 

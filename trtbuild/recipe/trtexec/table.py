@@ -157,7 +157,7 @@ OPTIONS: tuple[Row, ...] = (
         ("--reportCapabilityDLA", "build.parser_flags.report_capability_dla"),
         ("--adjustForDLA", "build.parser_flags.adjust_for_dla"),
     ),
-    Row("--decomposableAttentions", "note", "", "the ONNX parser decides it: there is no key"),
+    *_rows("names", ("--decomposableAttentions", "build.decomposable_attentions")),
     # the machine
     *_rows("int", ("--device", "build.device"), ("--useDLACore", "build.dla.core")),
     *_rows("on", ("--allowGPUFallback", "build.dla.gpu_fallback")),
