@@ -70,11 +70,16 @@ def test_an_engine_in_another_tools_wrapping_is_recognised(built: Project, tmp_p
     assert "TensorRT's own runtime does not skip them" in text
 
 
-def test_an_engine_of_tensorrt_proper_is_known_without_it(built: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "version", [(8, 6, 1, 6), (10, 3, 0, 26), (10, 16, 1, 11), (11, 4, 0, 106)]
+)
+def test_an_engine_of_tensorrt_proper_is_known_without_it(
+    built: Project, tmp_path: Path, version: tuple[int, ...]
+) -> None:
     plan = tmp_path / "old.plan"
-    plan.write_bytes(b"ftrt" + bytes(20) + bytes([10, 3, 0, 26]) + bytes(100))
+    plan.write_bytes(b"ftrt" + bytes(20) + bytes(version) + bytes(100))
     found = built.trtbuild("inspect", plan, "--json").json
-    assert (found["backend"], found["version"]) == ("tensorrt", "10.3.0.26")
+    assert (found["backend"], found["version"]) == ("tensorrt", ".".join(map(str, version)))
     assert found["made_by"] is None
     assert "unknown to this cache" in built.trtbuild("inspect", plan).out
 
@@ -112,6 +117,8 @@ def test_a_backend_that_is_not_installed_is_told(built: Project, tmp_path: Path)
     [
         ("a.plan", b"hello, world, this is no engine", "this is no TensorRT engine but another"),
         ("a.pt", b"PK\x03\x04" + bytes(100), "a zip archive"),
+        ("a.cache", b"ptrt" + bytes(100), "a timing cache of TensorRT, or an engine of a version"),
+        ("b.cache", b"TRT-8601-EntropyCalibration2\n", "a calibration cache of TensorRT"),
         ("a.onnx", b"<html>", "a text document"),
         ("a.plan", b"vtrt" + bytes(10), "the engine is cut off"),
     ],

@@ -63,6 +63,21 @@ RECORDED = {
     "Detected invalid timing cache, setup a local cache instead": (
         "the timing cache is of another version or GPU"
     ),
+    "createInferBuilder: Error Code 6: API Usage Error (Unable to load library: "
+    "libnvinfer_builder_resource.so.10.7.0: libnvinfer_builder_resource.so.10.7.0: cannot enable "
+    "executable stack as shared object requires: Invalid argument)": (
+        "a library of TensorRT itself, libnvinfer_builder_resource.so.10.7.0, is missing"
+    ),
+    "6: [libLoader.cpp::nvinfer1::rt::DynamicLibrary::Impl::Impl::288] Error Code 6: Internal "
+    "Error (Unable to load library: nvinfer_builder_resource_10.dll)": (
+        "a library of TensorRT itself, nvinfer_builder_resource_10.dll, is missing"
+    ),
+    "IBuilder::buildSerializedNetwork: Error Code 9: API Usage Error (Target GPU SM 61 is not "
+    "supported by this TensorRT release.)": "does not support this GPU",
+    "1: [caskUtils.cpp::nvinfer1::rt::task::trtSmToCask::193] Error Code 1: Internal Error "
+    "(Unsupported SM: 0x601)": "does not support this GPU",
+    "IBuilder::buildSerializedNetwork: Error Code 9: API Usage Error (Networks with FP8 Q/DQ "
+    "layers require hardware with FP8 support.)": "this GPU does not compute in FP8",
     "MyelinCheckException: target_sm '90' does not have arch kind assigned": (
         "only on a GPU that it supports"
     ),
@@ -90,6 +105,11 @@ RECORDED_AT_LOADING = {
     "IExecutionContext::setInputShape: Error Code 3: API Usage Error (Parameter check failed, "
     "condition: satisfyProfile. Set dimension [8,3,224,224] for tensor input does not satisfy any "
     "optimization profiles.)": "a shape lies outside every optimization profile",
+    "IExecutionContext::enqueueV3: Error Code 1: Cuda Runtime (an illegal memory access was "
+    "encountered)": "a kernel read or wrote memory that is not its own",
+    "[defaultAllocator.cpp::allocate::19] Error Code 1: Cuda Runtime (out of memory)": (
+        "the GPU ran out of memory"
+    ),
 }
 """Messages about engines that users met, in the threads that they asked for help in."""
 

@@ -121,8 +121,22 @@ def test_a_disk_that_fills_up_under_the_log_is_an_error_after_the_work(rtx: Flav
     assert heard == ["is remembered all the same"]
 
 
-def test_a_factory_that_gives_nothing_says_what_the_machine_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+LIBRARY = (
+    "createInferBuilder: Error Code 6: API Usage Error (Unable to load library: "
+    "libnvinfer_builder_resource.so.10.7.0: cannot open shared object file: No such file)"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("CUDA initialization failure with error: 35", "tensorrt_rtx builds without either"),
+        ("something that nobody knows", "tensorrt_rtx builds without either"),
+        (LIBRARY, "install this TensorRT again"),
+    ],
+)
+def test_a_factory_that_gives_nothing_says_what_is_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, hint: str
 ) -> None:
     """As the real bindings do when the native library returns NULL; here it says why before."""
     (tmp_path / "tensorrt.py").write_text(
@@ -131,7 +145,7 @@ def test_a_factory_that_gives_nothing_says_what_the_machine_lacks(
         "    class Severity: __members__ = {'ERROR': 1}\n"
         "class Builder:\n"
         "    def __init__(self, logger):\n"
-        "        logger.log(1, 'CUDA initialization failure with error: 35')\n"
+        f"        logger.log(1, {said!r})\n"
         "        raise TypeError('pybind11::init(): factory function returned nullptr')\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -139,10 +153,8 @@ def test_a_factory_that_gives_nothing_says_what_the_machine_lacks(
     flavour = load_backend("tensorrt")
     with recording(flavour) as log, pytest.raises(UsageError) as caught:
         log.create("Builder")
-    assert caught.value.what == (
-        "TensorRT 10.3.0 could not make a Builder\n  CUDA initialization failure with error: 35"
-    )
-    assert "the backend tensorrt_rtx builds without either" in caught.value.hint
+    assert caught.value.what == f"TensorRT 10.3.0 could not make a Builder\n  {said}"
+    assert hint in caught.value.hint
 
 
 def test_a_wrong_call_stays_a_bug(rtx: Flavour) -> None:

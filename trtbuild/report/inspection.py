@@ -53,6 +53,13 @@ def _print_gpu(gpu: dict[str, Any]) -> None:
         print(f"  layers    {gpu['error']}")
         return
     print(f"  loaded on {gpu['device']}: {len(gpu['layers'])} layers")
+    print(f"  memory    {gpu['activation_bytes']} bytes for activations")
+    if gpu["streamable_bytes"]:
+        print(f"  streaming {gpu['streamable_bytes']} bytes of weights can be streamed")
+    if gpu["refittable"]:
+        names = gpu["refittable"][:SHOWN]
+        more = " ..." if len(gpu["refittable"]) > SHOWN else ""
+        print(f"  refit     {len(gpu['refittable'])} weights: {', '.join(names)}{more}")
     for tensor in gpu["tensors"]:
         kind = "input" if tensor["input"] else "output"
         print(f"  {kind:9} {tensor['name']} {tensor['dtype']} {tensor['shape']}")

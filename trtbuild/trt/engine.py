@@ -73,9 +73,10 @@ class Engine:
     def failure(self, what: str) -> StageError:
         """What TensorRT said last, as an error of this engine."""
         said = self.log.errors[-1] if self.log.errors else "TensorRT gave no reason"
-        memory = "out of memory" in said.lower() or "outofmemory" in said.lower()
-        hint = "take a smaller batch or fewer streams, or end what else runs on this GPU"
-        return StageError(f"{what}: {said}", where=str(self.path), hint=hint if memory else "")
+        cause = explain(said, LOAD_CAUSES)
+        return StageError(
+            f"{what}: {said}", where=str(self.path), hint=cause.remedy if cause else ""
+        )
 
     def _tensor(self, name: str) -> Tensor:
         trt, native = self.flavour.module, self.native

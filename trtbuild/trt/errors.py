@@ -44,6 +44,11 @@ SHORT_OF_MEMORY = _cause(
 )
 """Said in warnings, of which the error that follows knows nothing."""
 
+NO_DRIVER = (
+    "it needs an NVIDIA GPU and a driver that is new enough for its CUDA version (see nvidia-smi); "
+    "the backend tensorrt_rtx builds without either"
+)
+
 BUILD_CAUSES = (
     CONTROL_FLOW,
     SHORT_OF_MEMORY,
@@ -132,6 +137,12 @@ BUILD_CAUSES = (
         "write build.dla.gpu_fallback: true, or put the layer on the GPU (build.dla.layers)",
     ),
     _cause(
+        r"Unable to load library: (?P<library>(?:lib)?nvinfer_[\w.]+)",
+        "a library of TensorRT itself, {library}, is missing or cannot be loaded",
+        "install this TensorRT again; where several are installed, LD_LIBRARY_PATH must name the "
+        "folder of this one",
+    ),
+    _cause(
         r"Unable to load library: (?P<library>[^\s:]+): (?P<why>[^(]+?)(?: In \w| \(|$)",
         "the plugin library {library} cannot be loaded: {why}",
         "`ldd` shows what it lacks; it must be built for this TensorRT and CUDA",
@@ -147,9 +158,22 @@ BUILD_CAUSES = (
         "the model must have at least one output that is not one of its inputs",
     ),
     _cause(
+        r"Target GPU SM (?P<sm>\d+) is not supported by this TensorRT release"
+        r"|Unsupported SM: (?P<hex>0x[0-9a-f]+)",
+        "this release of TensorRT does not support this GPU",
+        "install a release that does: 10 and 11 begin with compute capability 7.5, and 12.0 needs "
+        "10.8 or later",
+    ),
+    _cause(
+        r"Networks with (?P<type>\w+) (?:Q/DQ layers|precision) require hardware with",
+        "this GPU does not compute in {type}",
+        "leave this precision out for this GPU: fp8 begins with compute capability 8.9, bf16 with "
+        "8.0",
+    ),
+    _cause(
         r"cudaError 35|cudaError 100|CUDA initialization failure",
         "a GPU with a driver is needed and there is none",
-        "run this on a machine with an NVIDIA GPU, or use the backend tensorrt_rtx",
+        NO_DRIVER,
     ),
 )
 
@@ -189,6 +213,18 @@ LOAD_CAUSES = (
         r"does not satisfy any optimization profiles|satisfyProfile",
         "a shape lies outside every optimization profile",
         "widen min and max of the input, or add a profile (build.profiles)",
+    ),
+    _cause(
+        r"(?i)out ?of ?memory",
+        "the GPU ran out of memory",
+        "take a smaller batch or fewer streams, or end what else runs on this GPU",
+    ),
+    _cause(
+        r"illegal memory access",
+        "a kernel read or wrote memory that is not its own, and nothing can run in this process "
+        "any more",
+        "build with build.debug_synchronously: true, which names the layer at fault; most often "
+        "it is a plugin",
     ),
 )
 """What is said of an engine that is loaded or run."""

@@ -33,13 +33,17 @@ def parser_verdict(path: Path, backend: str) -> dict[str, Any]:
 
 
 def engine_facts(path: Path, backend: str) -> dict[str, Any]:
-    """The tensors, profiles and layers of an engine, on the first GPU."""
+    """The memory, tensors, profiles, exchangeable weights and layers of an engine, on a GPU."""
     from trtbuild.cuda.device import open_device
 
     device = open_device()
     with opened(path, backend, device) as engine:
+        native = engine.native
         return {
             "device": device.facts.name,
+            "activation_bytes": int(native.device_memory_size_v2),
+            "streamable_bytes": int(native.streamable_weights_size),
+            "refittable": _refittable(engine),
             "tensors": [
                 {
                     "name": tensor.name,
@@ -64,6 +68,14 @@ def _layers(engine: Engine) -> list[str]:
     found = json.loads(engine.layer_information()).get("Layers", [])
     # Names alone are texts; with details each layer is a mapping (profiling_verbosity).
     return [item if isinstance(item, str) else str(item.get("Name", "")) for item in found]
+
+
+def _refittable(engine: Engine) -> list[str]:
+    """The weights that can be exchanged, by name (trtexec --dumpRefit)."""
+    if not engine.native.refittable:
+        return []
+    refitter = engine.log.create("Refitter", engine.native)
+    return sorted(refitter.get_all_weights())
 
 
 def main(arguments: list[str]) -> int:

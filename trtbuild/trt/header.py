@@ -23,6 +23,8 @@ _OTHERS = (  # what is given in place of an engine, by its first bytes
     (b"PK\x03\x04", "a zip archive, such as a PyTorch file"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` to get the file itself"),
     (b"<", "a text document"),
+    (b"ptrt", "a timing cache of TensorRT, or an engine of a version before 8.6"),
+    (b"TRT-", "a calibration cache of TensorRT"),
     (b"\x08", "an ONNX model, it seems, or another protobuf"),
 )
 

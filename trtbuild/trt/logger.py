@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trtbuild.errors import StageError, UsageError
 from trtbuild.trt.apart import outside
+from trtbuild.trt.errors import NO_DRIVER, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,10 +84,10 @@ class Log:
             if "nullptr" not in str(error):
                 raise
             said = "".join(f"\n  {text}" for text in self.errors)
+            cause = next(filter(None, map(explain, self.errors)), None)
             raise UsageError(
                 f"{self.flavour.title} could not make a {factory}{said}",
-                hint="it needs an NVIDIA GPU and a driver that is new enough for its CUDA version "
-                "(see nvidia-smi); the backend tensorrt_rtx builds without either",
+                hint=cause.remedy if cause else NO_DRIVER,
             ) from error
 
     def hear(self, severity: str, text: str) -> None:
