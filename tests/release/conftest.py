@@ -24,6 +24,7 @@ build: {backend: tensorrt_rtx, optimization_level: 0}
 verify:
   dataset: {npz: data.npz}
   tolerance: {fp32: {max_abs: 1.0e-5}}
+package: {licence: CC-BY-4.0}
 """
 
 HOOK = """\

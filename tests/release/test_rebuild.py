@@ -16,11 +16,14 @@ from trtbuild.graph.execute import LocalExecutor, Request
 from trtbuild.release.levels import (
     ByteDifference,
     Level,
+    Renaming,
     compare_bytes,
     level_reached,
+    renaming,
     same_in_all,
     same_layers,
 )
+from trtbuild.stages.steady import COMPILER_OPTIONS, SERIAL, builder_settings
 
 UNSTEADY = """\
 import os
@@ -112,6 +115,39 @@ def test_files_are_compared_byte_by_byte(tmp_path: Path) -> None:
     )
 
 
+NAMED = b'head\0{"__mye12" "__mye77" out={"__mye12" "proxy___mye13"}}tail'
+RENAMED = {
+    "one name": (NAMED.replace(b"mye12", b"mye99"), (1, "__mye12", "__mye99")),
+    "two names": (
+        NAMED.replace(b"mye12", b"mye31").replace(b"mye77", b"mye12"),
+        (2, "__mye12", "__mye31"),
+    ),
+    "nothing": (NAMED, None),
+    "something else too": (NAMED.replace(b"mye12", b"mye99").replace(b"tail", b"tale"), None),
+    "only something else": (NAMED.replace(b"head", b"haed"), None),
+    "one of two uses": (NAMED.replace(b"mye12", b"mye99", 1), None),
+    "two names become one": (NAMED.replace(b"mye12", b"mye77"), None),
+    "another length": (NAMED.replace(b"mye12", b"mye9999"), None),
+    "lengths that make up": (NAMED.replace(b"mye12", b"mye123").replace(b"mye13", b"m"), None),
+}
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_plans_that_differ_in_internal_names_only_are_told_apart_from_others(
+    tmp_path: Path, what: str
+) -> None:
+    content, expected = RENAMED[what]
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(NAMED)
+    other.write_bytes(content)
+    assert renaming(one, other) == (Renaming(*expected) if expected else None)
+
+
+def test_a_renaming_is_said_by_its_first_name() -> None:
+    told = str(Renaming(3, "__mye12", "__mye99"))
+    assert told == "only internal names differ: __mye12 is __mye99 and 2 more"
+
+
 @pytest.mark.parametrize(
     ("reached", "level"),
     [
@@ -153,6 +189,22 @@ def test_stages_run_at_fixed_addresses_where_the_system_allows_it(tmp_path: Path
     assert len(found) == 1
     fixed = found.pop()
     assert fixed.startswith(("fixed ", "not allowed"))
+
+
+def test_the_compiler_of_rtx_works_in_one_thread_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(COMPILER_OPTIONS, raising=False)
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
+    build = "trtbuild.stages.build"
+    found = builder_settings(build, "tensorrt_rtx")
+    assert found["GLIBC_TUNABLES"] == "glibc.malloc.check=1:glibc.malloc.tcache_count=0"
+    assert found[COMPILER_OPTIONS] == SERIAL
+    assert COMPILER_OPTIONS not in builder_settings(build, "tensorrt")
+    assert builder_settings("trtbuild.stages.verify", "tensorrt_rtx") == {}
+    monkeypatch.setenv(COMPILER_OPTIONS, "-thread_pool_serialize=off")
+    both = builder_settings(build, "tensorrt_rtx")[COMPILER_OPTIONS]
+    assert both == f"{SERIAL} -thread_pool_serialize=off"
 
 
 def layer(name: str, tactic: str = "t") -> dict[str, str]:

@@ -145,6 +145,9 @@ def test_the_provenance_is_a_statement_that_names_every_input_and_tool(
         assert found[f"tiny: {file}"] == {"sha256": sha256}
     for tool in ("onnx", "onnxruntime", "onnx-graphsurgeon", "tensorrt-rtx", "cpython", "trtbuild"):
         assert len(found[tool]["sha256"]) == 64, tool
+    assert all(len(item["sha256"]) == 64 for name, item in found.items() if name != "repository")
+    # What builds the engines is in none of the files of the package tensorrt-rtx itself.
+    assert any(name.endswith("-libs") for name in found)
     assert found["repository"] == {"gitCommit": git(locked.folder, "rev-parse", "HEAD").strip()}
     subjects = {item["name"] for item in document["subject"]}
     assert subjects >= {"manifest.json", "sbom.cdx.json", "tiny/fp32/engine.plan"}
@@ -178,11 +181,15 @@ def test_the_bill_of_materials_is_accepted_by_cyclonedx_s_own_validator(
 ) -> None:
     release(locked, monkeypatch, "-o", str(tmp_path / "out"))
     text = (tmp_path / "out/sbom.cdx.json").read_text()
+    assert text.count("urn:uuid:") == 1
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     components = json.loads(text)["components"]
     assert not any(item["bom-ref"].startswith("BomRef.") for item in components)  # random ones
     names = {item["name"] for item in components}
     assert {"tiny/fp32/engine.plan", "onnx", "tensorrt-rtx", "trtbuild"} <= names
+    licences = {item["name"]: item.get("licenses") for item in components}
+    assert licences["tiny/fp32/engine.plan"] == [{"license": {"id": "CC-BY-4.0"}}]
+    assert licences["onnx"] == [{"license": {"id": "Apache-2.0"}}]
 
 
 def test_the_signature_is_over_dsse_s_pre_authentication_encoding(

@@ -158,10 +158,8 @@ def test_a_release_holds_the_repository_and_names_its_files_where_they_are(
 ) -> None:
     text = (locked.folder / "tiny.yaml").read_text()
     (locked.folder / "LICENSE.model").write_text("Do what you like.\n")
-    package = (
-        "package: {licence: MIT, notices: [LICENSE.model], triton: {engine: false, onnx: true}}\n"
-    )
-    (locked.folder / "tiny.yaml").write_text(text + package)
+    more = "{licence: MIT, notices: [LICENSE.model], triton: {engine: false, onnx: true}}"
+    (locked.folder / "tiny.yaml").write_text(text.replace("{licence: CC-BY-4.0}", more))
     monkeypatch.chdir(locked.folder)
     # What is shipped beside an engine decides no action: the lock is still current.
     assert main(["lock", "--check", "tiny.yaml", "--cache", str(locked.cache)]) == ExitCode.DONE
@@ -191,7 +189,7 @@ def test_what_triton_cannot_serve_is_a_mistake_in_the_recipe(
     locked: Project, triton: str, message: str
 ) -> None:
     path = locked.folder / "tiny.yaml"
-    path.write_text(path.read_text() + f"package: {{triton: {triton}}}\n")
+    path.write_text(path.read_text().replace("{licence: CC-BY-4.0}", f"{{triton: {triton}}}"))
     with pytest.raises(RecipeError) as raised:
         load_recipes([path])
     assert message in str(raised.value)

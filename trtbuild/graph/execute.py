@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options
-from trtbuild.stages.steady import fixed_addresses, heap_settings
+from trtbuild.stages.steady import builder_settings, fixed_addresses
 
 Progress = Callable[[str, float | None], None]
 
@@ -81,7 +81,8 @@ class LocalExecutor:
         document = scratch / "request.json"
         self._write_request(request, document, outputs)
         started = time.monotonic()
-        environment = {**heap_settings(request.module), **request.environment}
+        settings = builder_settings(request.module, request.options.get("backend"))
+        environment = {**settings, **request.environment}
         events, returncode = self._child(environment, document, log, progress)
         error = _error(events, returncode, log)
         done = [event for event in events if event["event"] == "done"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from trtbuild.trt.tactics import changes
@@ -18,6 +21,9 @@ LEVELS = {
 }
 
 CHUNK = 1 << 20
+
+INTERNAL_NAME = re.compile(rb"__mye[0-9]+")
+"""What TensorRT's graph compiler calls the tensors and operations that it makes itself."""
 
 Layers = Sequence[Mapping[str, str]]
 """Name, kind and tactic of each layer of an engine, in order."""
@@ -110,6 +116,55 @@ def compare_bytes(one: Path, other: Path) -> ByteDifference | None:
                 last = offset + (max(len(x), len(y)) - 1 if len(x) != len(y) else places[-1])
             offset += max(len(x), len(y))
     return ByteDifference(sizes, count, first, last) if count else None
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """Two plans that say the same by other names: how many differ, and the first of them."""
+
+    count: int
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        more = f" and {self.count - 1} more" if self.count > 1 else ""
+        return f"only internal names differ: {self.before} is {self.after}{more}"
+
+
+def renaming(one: Path, other: Path) -> Renaming | None:
+    """How two plans of the same size differ, if it is in the numbers of internal names only.
+
+    Each name must stand for one of the other plan wherever it is. Raises OSError.
+    """
+    size = one.stat().st_size
+    if size != other.stat().st_size or not size:
+        return None
+    with (
+        one.open("rb") as a,
+        other.open("rb") as b,
+        mmap.mmap(a.fileno(), 0, access=mmap.ACCESS_READ) as before,
+        mmap.mmap(b.fileno(), 0, access=mmap.ACCESS_READ) as after,
+    ):
+        pairs = _names(before, after)
+    changed = [(x, y) for x, y in pairs.items() if x != y]
+    if not changed or len(set(pairs.values())) != len(pairs):
+        return None
+    return Renaming(len(changed), changed[0][0].decode(), changed[0][1].decode())
+
+
+def _names(before: mmap.mmap, after: mmap.mmap) -> dict[bytes, bytes]:
+    """What each internal name is called in the other; nothing where more than that differs."""
+    pairs: dict[bytes, bytes] = {}
+    last = 0
+    for x, y in zip_longest(INTERNAL_NAME.finditer(before), INTERNAL_NAME.finditer(after)):
+        if x is None or y is None or x.span() != y.span():
+            return {}
+        if before[last : x.start()] != after[last : y.start()]:
+            return {}
+        if pairs.setdefault(x[0], y[0]) != y[0]:
+            return {}
+        last = x.end()
+    return pairs if before[last:] == after[last:] else {}
 
 
 def same_in_all(notes: Sequence[str | None], good: str) -> Level:

@@ -66,7 +66,7 @@ def make_release(guards: Sequence[LockGuard], order: Order) -> Made:
     tools = tools_of(found)
 
     entries = [entry for recipe in found for entry in recipe.entries]
-    entries.append(_entry(documents.SBOM, "sbom", sbom(entries, tools, epoch)))
+    entries.append(_entry(documents.SBOM, "sbom", sbom(found, tools, epoch)))
     entries.append(_entry(documents.LICENCES, "licences", documents.licences(found, tools)))
     manifest = documents.manifest(
         found, states, entries, epoch=epoch, allowed=allowed, required=order.required

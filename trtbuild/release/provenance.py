@@ -6,7 +6,6 @@ Forms: github.com/in-toto/attestation (spec/v1/statement.md), slsa.dev/spec/v1.0
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from trtbuild.release.archive import Entry
 from trtbuild.release.gather import Gathered
 from trtbuild.release.lock import EVIDENCE
 from trtbuild.release.source import SourceState
-from trtbuild.release.tools import Tool, own_tools, tool
+from trtbuild.release.tools import Tool, normal, own_tools, parts, tool
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -71,22 +70,21 @@ def tools_of(found: Sequence[Gathered]) -> tuple[Tool, ...]:
     for recipe in found:
         for task in recipe.lock.tasks.values():
             facts |= {
-                (_normal(name), str(version))
+                (normal(name), str(version))
                 for name, version in task.action["toolchain"].items()
                 if name != "gpu" and not name.startswith("gpu.")
             }
             facts |= {
-                (_normal(name.removeprefix("package:")), str(version))
+                (normal(name.removeprefix("package:")), str(version))
                 for name, version in task.action["discovered"].items()
                 if name.startswith("package:")
             }
-    tools = [tool(name, version) for name, version in sorted(facts)]
+    tools = [
+        item
+        for name, version in sorted(facts)
+        for item in (tool(name, version), *parts(name, version))
+    ]
     return tuple(sorted((*tools, *own_tools()), key=lambda item: (item.name, item.version)))
-
-
-def _normal(name: str) -> str:
-    """A distribution's name in its one form (packaging.python.org, Names and normalization)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _actions(found: Gathered) -> dict[str, Any]:

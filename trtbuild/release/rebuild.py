@@ -16,8 +16,10 @@ from trtbuild.graph.session import Session, Settings
 from trtbuild.release.gather import LEVELS as LEVELS_FILE
 from trtbuild.release.levels import (
     Level,
+    Renaming,
     compare_bytes,
     level_reached,
+    renaming,
     same_in_all,
     same_layers,
     same_tactics,
@@ -32,6 +34,7 @@ from trtbuild.trt.tactics import tactics_in
 
 FORMAT = 1
 
+PLAN = "engine.plan"
 INFO = "build.json"
 """What a build writes of the network, and of tactics with `build.timing_cache.tactics`."""
 
@@ -104,6 +107,7 @@ class _Notes:
     graph: str | None
     network: str | None
     plan: str | None
+    names: Renaming | None  # where they are all that the plans differ in
     tactics: Level | None  # by the timing caches, where the recipe keeps them
     run: _Run
 
@@ -166,11 +170,14 @@ def _compare(before: Rebuilder, after: Rebuilder, variant: str) -> _Notes:
                 graph = f"{task_id} {name}: {_bytes(before, after, task_id, name)}"
             if (task.stage, name) == ("build", INFO):
                 network = _other_network(_info(before, build), _info(after, build))
-    plan = None
-    if dict(before.results[build])["engine.plan"] != dict(after.results[build])["engine.plan"]:
-        plan = f"engine.plan: {_bytes(before, after, build, 'engine.plan')}"
+    plan = names = None
+    if dict(before.results[build])[PLAN] != dict(after.results[build])[PLAN]:
+        plan = f"{PLAN}: {_bytes(before, after, build, PLAN)}"
+        names = renaming(*(r.workspace.path(r.tasks[build], PLAN) for r in (before, after)))
+        plan += f"; {names}" if names else ""
     tactics = _recorded_tactics(before, after, build)
-    return _Notes(inputs, graph, network, plan, tactics, _run_both(before, after, variant))
+    run = _run_both(before, after, variant)
+    return _Notes(inputs, graph, network, plan, names, tactics, run)
 
 
 def _recorded_tactics(before: Rebuilder, after: Rebuilder, build: str) -> Level | None:
@@ -219,7 +226,7 @@ def _run_both(before: Rebuilder, after: Rebuilder, variant: str) -> _Run:
     results = []
     with tempfile.TemporaryDirectory(dir=after.store.root) as scratch:
         for rebuilder in (before, after):
-            engine = rebuilder.workspace.path(build, "engine.plan")
+            engine = rebuilder.workspace.path(build, PLAN)
             result, error = run_engine_on(
                 document, engine, reference, verify.options, Path(scratch)
             )
@@ -244,7 +251,7 @@ def _same_outputs(one: Mapping[str, str], other: Mapping[str, str]) -> Level:
 
 
 def _rebuilt(rebuilder: Rebuilder, variant: str, notes: Sequence[_Notes]) -> Rebuilt:
-    digest = dict(rebuilder.results[f"build:{variant}"])["engine.plan"]
+    digest = dict(rebuilder.results[f"build:{variant}"])[PLAN]
     plan = same_in_all([note.plan for note in notes], "every round gave the same bytes")
     levels = {
         "R0": _locked(rebuilder, notes),
@@ -289,6 +296,8 @@ def _layers(notes: Sequence[_Notes], plan: Level) -> Level:
         return found
     if plan.reached:
         return Level(True, "the same plan")
+    if all(note.names or note.plan is None for note in notes):
+        return Level(True, "the same plan but for numbers in internal names")
     network = same_in_all([note.network for note in notes], "")
     if network.reached is False:
         return network

@@ -11,14 +11,15 @@ from typing import Any
 from trtbuild.errors import MissingPackage
 from trtbuild.release.archive import Entry
 from trtbuild.release.documents import json_bytes
+from trtbuild.release.gather import Gathered
 from trtbuild.release.tools import Tool
 
 NAMESPACE = uuid.UUID("6f0f7a52-4f0c-5d1f-9d5c-9d2c9a8f5b1e")
 """Of the serial numbers: one for each content, so that the same release has the same."""
 
 
-def sbom(entries: Sequence[Entry], tools: Sequence[Tool], epoch: int) -> bytes:
-    """A document that lists the models in a bundle and the tools that made them.
+def sbom(found: Sequence[Gathered], tools: Sequence[Tool], epoch: int) -> bytes:
+    """A document that lists the models in a bundle, by recipe, and the tools that made them.
 
     Raises MissingPackage where cyclonedx-python-lib is not installed.
     """
@@ -32,33 +33,55 @@ def sbom(entries: Sequence[Entry], tools: Sequence[Tool], epoch: int) -> bytes:
         ) from error
     bom = Bom()
     bom.metadata.timestamp = datetime.fromtimestamp(epoch, UTC)
-    models = [entry for entry in entries if entry.role in ("engine", "onnx")]
-    for entry in models:
-        bom.components.add(_model(entry))
+    bundle = _model("bundle", ", ".join(recipe.name for recipe in found))
+    bom.metadata.component = bundle
+    lines = []
+    for recipe in found:
+        licence = recipe.rebuilder.recipe.package.licence or ""
+        models = [entry for entry in recipe.entries if entry.role in ("engine", "onnx")]
+        parts = [_file(entry, licence) for entry in models]
+        for part in parts:
+            bom.components.add(part)
+        bom.register_dependency(bundle, parts)
+        lines += [f"{entry.path} {entry.digest.hash}\n" for entry in models]
     for tool in tools:
         bom.components.add(_library(tool))
-    content = "".join(sorted(f"{entry.path} {entry.digest.hash}\n" for entry in models))
-    bom.serial_number = uuid.uuid5(NAMESPACE, content)
+    bom.serial_number = uuid.uuid5(NAMESPACE, "".join(sorted(lines)))
     document: Any = json.loads(JsonV1Dot6(bom).output_as_string())
     return json_bytes(document)
 
 
-def _model(entry: Entry) -> Any:
-    from cyclonedx.model import HashAlgorithm, HashType
+def _model(reference: str, name: str, **more: Any) -> Any:
     from cyclonedx.model.component import Component, ComponentType
 
-    return Component(
-        name=entry.path,
-        type=ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"file:{entry.path}",
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=entry.digest.hash)],
-    )
+    kind = ComponentType.MACHINE_LEARNING_MODEL
+    return Component(name=name, type=kind, bom_ref=reference, **more)
+
+
+def _file(entry: Entry, licence: str) -> Any:
+    from cyclonedx.model import HashAlgorithm, HashType
+
+    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=entry.digest.hash)]
+    reference = f"file:{entry.path}"
+    return _model(reference, entry.path, hashes=hashes, licenses=_licences(licence))
+
+
+def _licences(text: str) -> list[Any]:
+    """A licence as SPDX has it, where it is one of those or made of them; else by its name."""
+    from cyclonedx import spdx
+    from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
+
+    if not text:
+        return []
+    if known := spdx.fixup_id(text):
+        return [DisjunctiveLicense(id=known)]
+    expression = spdx.is_expression(text)
+    return [LicenseExpression(text) if expression else DisjunctiveLicense(name=text)]
 
 
 def _library(tool: Tool) -> Any:
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.component import Component, ComponentScope, ComponentType
-    from cyclonedx.model.license import DisjunctiveLicense
     from packageurl import PackageURL
 
     hashes = [HashType(alg=HashAlgorithm.SHA_256, content=tool.sha256)] if tool.sha256 else []
@@ -70,6 +93,6 @@ def _library(tool: Tool) -> Any:
         bom_ref=tool.purl,
         purl=PackageURL.from_string(tool.purl),
         hashes=hashes,
-        licenses=[DisjunctiveLicense(name=tool.licence)] if tool.licence else [],
+        licenses=_licences(tool.licence),
         properties=[Property(name="trtbuild:digest_of", value=tool.of)],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +44,26 @@ def tool(name: str, version: str) -> Tool:
     return Tool(
         name, version, _record_digest(found), "the sorted hashes of RECORD", _licence(found)
     )
+
+
+def parts(name: str, version: str) -> tuple[Tool, ...]:
+    """The distributions that a package is made of which is published in several.
+
+    TensorRT's own is little more than a name: its libraries and bindings are apart, per CUDA.
+    """
+    pattern = re.compile(rf"{re.escape(name)}-cu[0-9]+(-bindings|-libs)?")
+    return tuple(tool(found, version) for found in _installed() if pattern.fullmatch(found))
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    found = metadata.distributions()
+    return tuple(sorted({normal(each.name) for each in found if each.name}))
+
+
+def normal(name: str) -> str:
+    """A distribution's name in its one form (packaging.python.org, Names and normalization)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def own_tools() -> tuple[Tool, ...]:

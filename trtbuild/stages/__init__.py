@@ -123,7 +123,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "build",
-            1,
+            2,
             "trtbuild.stages.build",
             (
                 Output("engine", ("engine.plan",)),

@@ -22,6 +22,17 @@ NO_THREAD_CACHES = "glibc.malloc.tcache_count=0"
 caches it goes back to where it came from (the GNU C library's manual, Memory Allocation Tunables).
 """
 
+COMPILER_OPTIONS = "__LUNOWUD"
+"""Where TensorRT's graph compiler takes options from, which no call of its API sets (NVIDIA's
+TensorRT-Edge-LLM sets it too). What a version does not know it ignores, with a line in the log.
+"""
+
+SERIAL = "-thread_pool_serialize=on"
+"""The compiler's own threads do nothing: what they would do is done in the thread that asks, and
+what it makes is numbered in one order. For TensorRT-RTX only: TensorRT compiles kernels to time
+them while it builds, many at once.
+"""
+
 
 @contextlib.contextmanager
 def fixed_addresses() -> Iterator[None]:
@@ -40,12 +51,19 @@ def fixed_addresses() -> Iterator[None]:
             libc.personality(persona)
 
 
-def heap_settings(module: str) -> dict[str, str]:
-    """What the environment of a stage's process says of its heap."""
+def builder_settings(module: str, backend: object) -> dict[str, str]:
+    """What the environment of a builder's process says of its heap and of its compiler.
+
+    Where something is set already, it stays: options that are given twice hold as given last.
+    """
     if module not in BUILDERS:
         return {}
     given = os.environ.get("GLIBC_TUNABLES")
-    return {"GLIBC_TUNABLES": ":".join(filter(None, (given, NO_THREAD_CACHES)))}
+    settings = {"GLIBC_TUNABLES": ":".join(filter(None, (given, NO_THREAD_CACHES)))}
+    if backend == "tensorrt_rtx":
+        given = os.environ.get(COMPILER_OPTIONS)
+        settings[COMPILER_OPTIONS] = " ".join(filter(None, (SERIAL, given)))
+    return settings
 
 
 def are_addresses_fixed() -> bool:
