@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -39,6 +41,32 @@ def float_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(
         name for name in (*given, *made) if name and types.get(name) == onnx.TensorProto.FLOAT
     )
+
+
+def count_elements(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """How many elements each tensor of the main graph has, given the shapes of the inputs: those
+    whose shape onnx can infer.
+    """
+    light, _ = without_weights(model)
+    del light.graph.value_info[:]  # shapes that were declared for other inputs, or wrongly
+    for value in light.graph.input:
+        if value.name in shapes:
+            element = value.type.tensor_type.elem_type
+            value.CopyFrom(
+                onnx.helper.make_tensor_value_info(value.name, element, shapes[value.name])
+            )
+    for value in light.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError):
+        return {}
+    found = {}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            found[value.name] = math.prod(d.dim_value for d in tensor.shape.dim)
+    return found
 
 
 def without_weights(
