@@ -24,6 +24,10 @@ def run(context: StageContext) -> None:
             context.reporter.warn("mind the step")
         case "refuse":
             raise StageError("no such operator", where="node 'a'", hint="use another")
+        case "refuse its own":
+            made = context.outputs / "model.onnx"
+            context.reporter.warn(f"{made} is odd")
+            raise StageError(f"{made} does not run", where=str(made))
         case "bug":
             raise KeyError("lost")
         case "crash":

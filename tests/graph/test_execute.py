@@ -56,6 +56,18 @@ def test_a_refusal_keeps_place_and_remedy(tmp_path: Path) -> None:
     assert (error.what, error.where, error.hint) == ("no such operator", "node 'a'", "use another")
 
 
+def test_what_a_stage_made_is_named_without_the_folder_that_is_gone_afterwards(
+    tmp_path: Path,
+) -> None:
+    execution = execute(tmp_path, "refuse its own")
+    assert execution.error is not None
+    assert (execution.error.where, execution.error.what) == (
+        "model.onnx",
+        "model.onnx does not run",
+    )
+    assert execution.warnings == ("model.onnx is odd",)
+
+
 @pytest.mark.parametrize(
     ("do", "text"),
     [

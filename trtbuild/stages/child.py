@@ -25,10 +25,14 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class PipeReporter:
-    """Sends what a stage reports up the pipe."""
+    """Sends what a stage reports up the pipe.
 
-    def __init__(self, pipe: TextIO) -> None:
+    Its outputs are named without their folder, which is gone when somebody reads of them.
+    """
+
+    def __init__(self, pipe: TextIO, outputs: Path) -> None:
         self._pipe = pipe
+        self._folder = f"{outputs}{os.sep}"
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """One line of what is being done."""
@@ -40,7 +44,11 @@ class PipeReporter:
 
     def send(self, **event: Any) -> None:
         """Write one event; a parent that is gone ends this process by signal."""
-        self._pipe.write(json.dumps(event) + "\n")
+        shown = {
+            name: value.replace(self._folder, "") if isinstance(value, str) else value
+            for name, value in event.items()
+        }
+        self._pipe.write(json.dumps(shown) + "\n")
         self._pipe.flush()
 
 
@@ -48,7 +56,7 @@ def main(arguments: list[str]) -> int:
     """Run the stage that a request file asks for; returns the exit code."""
     _die_with_parent()
     request = json.loads(Path(arguments[0]).read_bytes())
-    reporter = PipeReporter(os.fdopen(int(arguments[1]), "w"))
+    reporter = PipeReporter(os.fdopen(int(arguments[1]), "w"), Path(request["outputs"]))
     folder = Path(request["folder"])
     context = StageContext(
         options=request["options"],
