@@ -36,9 +36,11 @@ def refusal(project: Project, build: str, device: Device | None) -> str:
     return ""
 
 
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, name: str = "tensorrt"
+) -> None:
     """A TensorRT of this version, as far as its package's name tells."""
-    (tmp_path / "site" / f"tensorrt-{version}.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / f"{name}-{version}.dist-info").mkdir(parents=True)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
     toolchain.installed_versions.cache_clear()
 
@@ -78,7 +80,7 @@ def test_a_version_that_lacks_an_option_is_told_those_that_have_it(
         "out\n"
         f"{project.folder}/tiny.yaml:9:44 build.hardware_compatibility: TensorRT 10.3.0 has no "
         "such option (value same_compute_capability)\n"
-        "  hint: it is in TensorRT from 10.9, TensorRT-RTX; install such a version, or leave it out"
+        "  hint: it is in TensorRT from 10.9; install such a version, or leave it out"
     )
 
 
@@ -92,6 +94,18 @@ def test_a_version_that_lost_an_option_is_told_too(
     assert "it is in TensorRT before 11.0;" in told
     assert "it is in TensorRT before 10.8 and from 11.4;" in told
     assert "build.refit:" not in told
+
+
+def test_a_gpu_that_a_version_of_rtx_does_not_build_for_is_told(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "1.4.0.76", "tensorrt_rtx")
+    assert refusal(project, "{compute_capabilities: [86, 121]}", None) == (
+        f"{project.folder}/tiny.yaml:9:9 build.compute_capabilities: TensorRT-RTX 1.4.0.76 has no "
+        "such option (value 86, 121)\n"
+        "  hint: it is in TensorRT-RTX from 1.5; install such a version, or leave it out"
+    )
+    assert refusal(project, "{compute_capabilities: [86, 120]}", None) == ""
 
 
 def test_nothing_is_said_where_the_backend_is_not_installed(project: Project) -> None:

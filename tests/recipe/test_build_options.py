@@ -9,9 +9,18 @@ from typing import Any
 import pytest
 
 from tests.recipe.conftest import SMALL
-from trtbuild.recipe.build_options import EVERYWHERE, Where, build_rules, numbers, value_at
+from trtbuild.recipe.build_options import (
+    EVERYWHERE,
+    TITLES,
+    Option,
+    Where,
+    build_rules,
+    numbers,
+    value_at,
+)
 from trtbuild.recipe.build_table import GROUPS, OPTIONS, option
 from trtbuild.recipe.load import load_recipes
+from trtbuild.recipe.reference import flow
 from trtbuild.recipe.schema import schema
 
 Said = Callable[..., str]
@@ -115,7 +124,7 @@ def test_files_are_inputs_and_not_options(folder: Path) -> None:
 
 REFUSED = {
     "dla: {core: 0}": "build.dla.core: TensorRT-RTX has no DLA\n"
-    "  hint: build for a Jetson with TensorRT",
+    "  hint: build for a Jetson with TensorRT; it is in TensorRT before 10.8 and from 11.4",
     "timing_cache: {tactics: record}": "build.timing_cache.tactics: TensorRT-RTX times no kernels",
     "timing_cache: {error_on_miss: true}": "build.timing_cache.error_on_miss: TensorRT-RTX times "
     "no kernels when it builds and keeps no timing cache",
@@ -171,6 +180,40 @@ def test_what_rtx_never_has_or_cannot_read_is_told_at_its_line(said: Said, text:
     told = said(build(text))
     assert REFUSED[text] in told
     assert told.startswith("recipe.yaml:6:")
+
+
+def unlike_default(row: Option) -> Any:
+    """A value that asks for something."""
+    if row.values:
+        return next(text for text in row.values if text != row.default)
+    return row.examples[0]
+
+
+NEVER = [
+    (backend, row.key)
+    for backend in ("tensorrt", "tensorrt_rtx")
+    for row in OPTIONS
+    if row.where.never(backend)
+]
+
+
+@pytest.mark.parametrize(("backend", "key"), NEVER)
+def test_each_option_that_a_backend_never_has_is_refused_with_who_has_it(
+    said: Said, backend: str, key: str
+) -> None:
+    row = option(key)
+    value: Any = unlike_default(row)
+    if row.rules.get("items") == {"$ref": "#/$defs/path"}:
+        value = ["files/text.onnx"]
+    elif row.rules.get("$ref") == "#/$defs/path":
+        value = "files/net.py"
+    for part in reversed(row.path):
+        value = {part: value}
+    told = said(build(flow(value)[1:-1], backend)).splitlines()
+    place = next(i for i, line in enumerate(told) if f" build.{key}: {TITLES[backend]} " in line)
+    assert row.where.why in told[place]
+    assert told[place].startswith("recipe.yaml:6:")
+    assert told[place + 1].endswith(f"it is in {row.where.text}")
 
 
 @pytest.mark.parametrize("text", ON_TENSORRT)

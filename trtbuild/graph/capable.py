@@ -64,7 +64,10 @@ def _problems(
     backend = recipe.build.backend
     for where in wheres(row, value):
         if not where.has(backend, version):
-            what = f"no such option (value {value})" if where is not row.where else "no such option"
+            what = "no such option"
+            if where is not row.where:
+                shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+                what += f" (value {shown})"
             yield (
                 f"{TITLES[backend]} {version} has {what}\n"
                 f"  hint: it is in {where.text}; install such a version, or leave it out"

@@ -95,7 +95,8 @@ class Value:
 class Option:
     """One key below `build`, dotted where it lies in a group.
 
-    `rules` is its JSON Schema without words. `default` is what TensorRT does anyway: a key with
+    `rules` is its JSON Schema without words. `values` are all that it may be, `items` what is not
+    everywhere among those that a list may hold. `default` is what TensorRT does anyway: a key with
     this value is no part of an action. `on_rtx` says what TensorRT-RTX needs a GPU and one
     compute capability for; `requires` names a key that must be given too.
     """
@@ -109,6 +110,7 @@ class Option:
     enum: str = ""
     where: Where = EVERYWHERE
     values: Mapping[str, Value] = field(default_factory=dict)
+    items: Mapping[str, Value] = field(default_factory=dict)
     default: Any = None
     own_call: str = ""
     own_needs: tuple[str, ...] = ()

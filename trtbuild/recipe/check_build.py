@@ -41,8 +41,9 @@ def wheres(row: Option, value: Any) -> tuple[Where, ...]:
     """Where an option exists, and where this value of it does; none where it changes nothing."""
     if value == row.default or value == []:
         return ()
-    chosen = row.values.get(value) if isinstance(value, str) else None
-    return (row.where, chosen.where) if chosen is not None else (row.where,)
+    known = row.items if isinstance(value, list) else row.values
+    chosen = (known.get(str(item)) for item in (value if isinstance(value, list) else [value]))
+    return (row.where, *(item.where for item in chosen if item is not None))
 
 
 def _size(row: Option, value: Any) -> Iterator[Problem]:
@@ -62,7 +63,7 @@ def _backend(row: Option, value: Any, backend: str) -> Iterator[Problem]:
         if where.never(backend):
             told = f" ({row.path[-1]}: {value})" if where is not row.where else ""
             text = f"{TITLES[backend]} {where.why}{told}"
-            yield Problem(("build", *row.path), text, where.instead)
+            yield Problem(("build", *row.path), text, f"{where.instead}; it is in {where.text}")
             return
 
 

@@ -80,6 +80,10 @@ def test_the_table_of_options_says_where_each_member_is(binding: Binding) -> Non
             known = not value.member or has(surface, f"{owner}.{value.member}")
             if value.where.has(binding.backend, binding.version) and not known:
                 wrong.append(f"{row.key}: {text}")
+        for text, value in row.items.items():
+            there_is = has(surface, f"ComputeCapability.{value.member}")
+            if value.where.has(binding.backend, binding.version) != there_is:
+                wrong.append(f"{row.key}: {text}")
     assert wrong == []
 
 

@@ -29,6 +29,7 @@ TARGET = (
             why="builds for the GPU that it runs on",
             instead="leave compute_capabilities out, or choose tensorrt_rtx",
         ),
+        items={"121": Value("SM121", Where((), "1.5"))},
         default=[],
         own_call="config.set_compute_capability(ComputeCapability..., index)",
         own_needs=("ComputeCapability", "IBuilderConfig.num_compute_capabilities"),
@@ -45,7 +46,7 @@ TARGET = (
         {
             "none": Value("NONE"),
             "ampere_plus": Value("AMPERE_PLUS"),
-            "same_compute_capability": Value("SAME_COMPUTE_CAPABILITY", since("10.9")),
+            "same_compute_capability": Value("SAME_COMPUTE_CAPABILITY", since("10.9", None)),
         },
         default="none",
     ),
