@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options
 from trtbuild.stages.steady import builder_settings, fixed_addresses
+from trtbuild.store.files import store_errors
 
 Progress = Callable[[str, float | None], None]
 
@@ -75,11 +76,16 @@ class LocalExecutor:
         self._lock = threading.Lock()
 
     def run(self, request: Request, scratch: Path, progress: Progress) -> Execution:
-        """Run the stage; whatever it does, even a crash, comes back as an Execution."""
+        """Run the stage; whatever it does, even a crash, comes back as an Execution.
+
+        Raises StoreError where there is no place to run it.
+        """
         outputs, log = scratch / "outputs", scratch / "log"
-        outputs.mkdir()
         document = scratch / "request.json"
-        self._write_request(request, document, outputs)
+        with store_errors("cannot prepare the stage", scratch):
+            outputs.mkdir()
+            log.touch()
+            self._write_request(request, document, outputs)
         started = time.monotonic()
         settings = builder_settings(request.module, request.options.get("backend"))
         environment = {**settings, **request.environment}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trtbuild.benchmark.gates import Judgement
-from trtbuild.errors import StageError, TrtbuildError
+from trtbuild.errors import StageError, StoreError, TrtbuildError
 from trtbuild.graph.action import (
     Action,
     Outcome,
@@ -213,7 +213,8 @@ class Rebuilder:
                 execution = self.executor.run(request, scratch, progress)
             if execution.error is not None:
                 reports = _reports(task, execution.outputs)
-                self.workspace.keep_failure(task, execution.log, reports)
+                with contextlib.suppress(StoreError):  # the stage's own error is the one to tell of
+                    self.workspace.keep_failure(task, execution.log, reports)
                 raise execution.error
             if self._bind(task) != before:
                 raise StageError(

@@ -7,7 +7,9 @@ the user's own code was seen to read.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import importlib
 import json
 import os
@@ -76,11 +78,11 @@ def main(arguments: list[str]) -> int:
         watch.start()
         importlib.import_module(request["module"]).run(context)
     except TrtbuildError as error:
-        traceback.print_exc()  # to the log
+        _log()
         reporter.send(event="error", what=error.what, where=error.where, hint=error.hint, bug=False)
         return 1
     except MemoryError:
-        traceback.print_exc()
+        _log()
         reporter.send(
             event="error",
             what="out of memory",
@@ -90,13 +92,24 @@ def main(arguments: list[str]) -> int:
         )
         return 1
     except Exception as error:  # the edge of the process: the parent must learn of it in any case
-        traceback.print_exc()
+        _log()
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         reporter.send(
-            event="error", what=f"{type(error).__name__}: {error}", where="", hint="", bug=True
+            event="error",
+            what=f"{type(error).__name__}: {error}",
+            where="",
+            hint="free some space, or use another folder (--cache DIR)" if full else "",
+            bug=not full,
         )
-        return 3
+        return 1 if full else 3
     reporter.send(event="done", discovered=watch.discovered(request["options"]))
     return 0
+
+
+def _log() -> None:
+    """Write the present exception to the log, which a full disk may refuse."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 def _die_with_parent() -> None:
@@ -106,7 +119,8 @@ def _die_with_parent() -> None:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     # Native libraries have crashed in their exit handlers; the work is done and reported by now.
     os._exit(code)
