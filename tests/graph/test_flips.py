@@ -27,13 +27,17 @@ def test_a_run_is_right_whatever_bytes_of_the_cache_were_flipped(
         result = project.run()
         assert result.code == 0, result.err + result.out
         assert "Traceback" not in result.err
+        used = set()
         for task in result.json["recipes"][0]["tasks"]:
+            used.add(task["key"])
             for output in task["outputs"].values():
                 assert digest_of_file(project.folder / output["path"]).hash == output["sha256"]
+                used.add(output["sha256"])
         assert project.trtbuild("cache", "stats").code == 0
         assert project.trtbuild("cache", "why", "tiny.yaml").code == 0
         if number % 2:
-            assert audit(project.cache) == (), "all that was damaged was used, and dropped"
+            damaged = {d.path.parent.name + d.path.stem for d in audit(project.cache)}
+            assert not damaged & used, "what was damaged and is used was dropped"
         assert project.trtbuild("cache", "verify", "--repair").code == 0
         assert audit(project.cache) == ()
 

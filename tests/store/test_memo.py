@@ -28,7 +28,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     found: list[Path] = []
     real = memo_module.digest_of_file
 
-    def counted(path: Path) -> Digest:
+    def counted(path: Path, progress: object) -> Digest:
         found.append(path)
         return real(path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,11 +136,12 @@ def _show(options: argparse.Namespace, values: Values) -> ExitCode:
 
 
 def _verify(options: argparse.Namespace, values: Values) -> ExitCode:
-    from trtbuild.report.cache import print_damage
+    from trtbuild.report.cache import meter, print_damage
     from trtbuild.store.audit import audit, repair
 
     root = _existing(values)
-    found = audit(root)
+    with meter("reading") as told:
+        found = audit(root, told)
     if options.repair:
         repair(root, found)
     document = {
@@ -153,7 +154,7 @@ def _verify(options: argparse.Namespace, values: Values) -> ExitCode:
 
 
 def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
-    from trtbuild.report.cache import collection_document, print_collection
+    from trtbuild.report.cache import collection_document, meter, print_collection
     from trtbuild.store.files import file_lock
     from trtbuild.store.gc import Limits, collect, plan_collection, read_entries
 
@@ -164,7 +165,8 @@ def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
         kept = _kept(root, options.keep_locked)
         collection = plan_collection(root, entries, damaged, limits, kept)
         if not options.dry_run:
-            collect(root, collection)
+            with meter("removing") as told:
+                collect(root, collection, told)
     document = collection_document(collection, done=not options.dry_run)
     _print(options, document, lambda _: print_collection(collection, done=not options.dry_run))
     return ExitCode.DONE
@@ -178,21 +180,21 @@ def _push(options: argparse.Namespace, values: Values) -> ExitCode:
         if remote.read_only:
             raise UsageError("the remote cache is only read (remote_mode)")
         uploader = Uploader(store.root, store.cas, store.actions, remote)
-        wanted = [e.key for e in read_entries(store.root)[0] if remote.trace(e.key) is None]
-        done = [key for key in wanted if not remote.is_off("write") and uploader.upload(key)]
-        return _exchanged(options, "pushed", len(done), len(wanted), remote)
+        wanted = remote.lacking([entry.key for entry in read_entries(store.root)[0]])
+        done = 0
+        for key in _metered("pushing", wanted):
+            done += not remote.is_off("write") and uploader.upload(key)
+        return _exchanged(options, "pushed", done, len(wanted), remote)
 
 
 def _pull(options: argparse.Namespace, values: Values) -> ExitCode:
     with _with_remote(values) as (store, remote):
-        done, wanted = 0, 0
-        for key in remote.action_keys():
-            if store.actions.lookup(key) is not None:
-                continue
-            wanted += 1
+        wanted = [key for key in remote.action_keys() if store.actions.lookup(key) is None]
+        done = 0
+        for key in _metered("pulling", wanted):
             trace = remote.trace(key)
             done += trace is not None and store.obtain(key, trace)
-        return _exchanged(options, "pulled", done, wanted, remote)
+        return _exchanged(options, "pulled", done, len(wanted), remote)
 
 
 def _why(options: argparse.Namespace, _: Values) -> ExitCode:
@@ -218,6 +220,16 @@ def _with_remote(values: Values) -> Iterator[tuple[Store, Remote]]:
     with open_store({**values, "remote_wait": 0.0}) as store:
         assert store.remote is not None  # noqa: S101 - open_store made it
         yield store, store.remote
+
+
+def _metered(text: str, keys: Sequence[str]) -> Iterator[str]:
+    """The keys one by one, while a terminal shows how many are done."""
+    from trtbuild.report.cache import meter
+
+    with meter(text) as told:
+        for number, key in enumerate(keys):
+            told(number / len(keys))
+            yield key
 
 
 def _exchanged(

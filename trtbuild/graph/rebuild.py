@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trtbuild.benchmark.gates import Judgement
-from trtbuild.errors import StageError, StoreError, TrtbuildError
+from trtbuild.errors import StageError, TrtbuildError
 from trtbuild.graph.action import (
     Action,
     Outcome,
@@ -190,7 +190,7 @@ class Rebuilder:
         assert decision.action is not None  # noqa: S101 - as in rebuild()
         self.workspace.prepare()
         if decision.trace is not None and decision.verdict is not Verdict.EXECUTED:
-            told = self._copied(task)
+            told = self._telling(task, "restoring")
             there = self.store.obtain(decision.key, decision.trace, told)
             if there and self.cached.restore(task, decision.trace, told):
                 self._finish(task, decision, decision.action, decision.trace)
@@ -213,8 +213,7 @@ class Rebuilder:
                 execution = self.executor.run(request, scratch, progress)
             if execution.error is not None:
                 reports = _reports(task, execution.outputs)
-                with contextlib.suppress(StoreError):  # the stage's own error is the one to tell of
-                    self.workspace.keep_failure(task, execution.log, reports)
+                self.workspace.keep_failure(task, execution.log, reports)
                 raise execution.error
             if self._bind(task) != before:
                 raise StageError(
@@ -222,10 +221,10 @@ class Rebuilder:
                     hint="run it again",
                 )
             action = self.cached.as_read(before, execution.discovered)
-            trace = self.cached.record(task, action, execution)
+            trace = self.cached.record(task, action, execution, self._telling(task, "storing"))
         if self.guard is not None:
             self.guard.check(task, action, trace.outputs)
-        if not self.cached.restore(task, trace, self._copied(task)):
+        if not self.cached.restore(task, trace, self._telling(task, "restoring")):
             raise StageError("its result was removed from the cache at once", hint="run it again")
         self._finish(task, replace(decision, key=action.key(), accepted=()), action, trace)
         return True
@@ -338,8 +337,8 @@ class Rebuilder:
         text = "waiting for another process that is at the same action"
         self.listener.progress(self.recipe, task, text, None)
 
-    def _copied(self, task: Task) -> Callable[[float], None]:
-        return lambda fraction: self.listener.progress(self.recipe, task, "restoring", fraction)
+    def _telling(self, task: Task, text: str) -> Callable[[float], None]:
+        return lambda fraction: self.listener.progress(self.recipe, task, text, fraction)
 
     def _progress_of(self, task: Task) -> Progress:
         return lambda text, fraction: self.listener.progress(self.recipe, task, text, fraction)

@@ -87,7 +87,9 @@ class Results:
         self.workspace.remove_others(task, names, {name for name, _ in trace.outputs})
         return True
 
-    def record(self, task: Task, action: Action, execution: Execution) -> Trace:
+    def record(
+        self, task: Task, action: Action, execution: Execution, progress: Callable[[float], None]
+    ) -> Trace:
         """Store what a stage made. Blobs first, trace last: what a trace names is always there.
 
         Raises StageError for an output that is missing, StoreError.
@@ -98,7 +100,7 @@ class Results:
                 for name in output.files:
                     file = execution.outputs / name
                     if file.exists():
-                        made.append((name, self.store.cas.adopt(file)))
+                        made.append((name, self.store.cas.adopt(file, progress=progress)))
                     elif name not in output.optional:
                         raise StageError(f"the stage made no {name}", hint="see its log")
             outputs = tuple(sorted(made))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trtbuild.errors import StoreError
 from trtbuild.graph.action import Reason, ReasonKind, Task
 from trtbuild.store.digest import Digest, canonical_json
 from trtbuild.store.files import copy_file, store_errors, write_file
@@ -95,13 +97,15 @@ class Workspace:
                     path.unlink(missing_ok=True)
 
     def keep_failure(self, task: Task, log: Path, reports: list[Path]) -> None:
-        """Keep the log of a failed stage, and what it wrote of its failure. Raises StoreError.
+        """Keep the log of a failed stage, and what it wrote of its failure, where there is room:
+        the stage's own error is the one to tell of.
 
         They get names of their own: outputs of an earlier success stay what they are.
         """
         for file, kept in ((log, self.log_path(task)), *self._failed(task, reports)):
-            if file.exists():
-                copy_file(file, kept)
+            with contextlib.suppress(StoreError):
+                if file.exists():
+                    copy_file(file, kept)
 
     def forget_failure(self, task: Task, reports: list[Path]) -> None:
         """Remove what is left of an earlier failure. Raises StoreError."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from trtbuild.store.audit import Damage
 from trtbuild.store.gc import Collection
 from trtbuild.store.index import Entry
 from trtbuild.store.remote import Remote
+
+METER_SECONDS = 0.2
 
 
 def statistics(root: Path, collection: Collection, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -32,6 +36,26 @@ def statistics(root: Path, collection: Collection, entries: Sequence[Entry]) -> 
         "oldest_use": min((entry.used for entry in entries), default=None),
         "stages": dict(sorted(stages.items())),
     }
+
+
+@contextlib.contextmanager
+def meter(text: str) -> Iterator[Callable[[float], None]]:
+    """Shows on a terminal which fraction of something is done; the line is gone at the end."""
+    shown = sys.stderr.isatty()
+    last = -math.inf
+
+    def tell(fraction: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if shown and now - last > METER_SECONDS:
+            last = now
+            print(f"\r{text} {fraction:4.0%}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield tell
+    finally:
+        if shown and last > -math.inf:
+            print(f"\r{' ' * (len(text) + 5)}\r", end="", file=sys.stderr, flush=True)
 
 
 def print_statistics(found: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from trtbuild.store.digest import Digest
-from trtbuild.store.files import Copied, copy_file, link_file, store_errors
+from trtbuild.store.digest import Digest, Done
+from trtbuild.store.files import copy_file, link_file, store_errors
 from trtbuild.store.memo import Memo
 
 READ_ONLY = 0o444
@@ -32,15 +32,18 @@ class CAS:
         except OSError:
             return False
 
-    def adopt(self, file: Path, known: Digest | None = None) -> Digest:
+    def adopt(
+        self, file: Path, known: Digest | None = None, *, progress: Done | None = None
+    ) -> Digest:
         """Move a finished file into the storage; it must not be written to any more.
 
-        `known` is its digest where the caller has just computed it. A blob that is there already
+        `known` is its digest where the caller has just computed it; else `progress` is told how far
+        that is for a large file. A blob that is there already
         is marked as new, since a garbage collection that runs at once may find nobody using it.
         Raises StoreError, and then the storage is as before.
         """
         with store_errors("cannot store", file):
-            digest = known or self._memo.digest(file)
+            digest = known or self._memo.digest(file, progress)
             blob = self.path(digest)
             if self.verified(digest) and self._marked(digest):
                 file.unlink()
@@ -83,7 +86,7 @@ class CAS:
         destination: Path,
         *,
         link: bool = False,
-        progress: Copied | None = None,
+        progress: Done | None = None,
     ) -> bool:
         """Put a copy of the blob at `destination`; False where it is missing or damaged.
 

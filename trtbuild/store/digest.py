@@ -6,12 +6,16 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 CHUNK_BYTES = 4 << 20
 """Large enough that handing a buffer from thread to thread does not show beside sha256."""
+
+Done = Callable[[float], None]
+"""Told which fraction of some work is done, from 0 to 1."""
 
 READ_AHEAD_BYTES = 16 << 20
 """From this size on reading and hashing overlap; a thread costs more than it saves below."""
@@ -45,15 +49,17 @@ def digest_of_bytes(data: bytes) -> Digest:
     return Digest(hashlib.sha256(data).hexdigest(), len(data))
 
 
-def digest_of_file(path: Path) -> Digest:
-    """The digest of a file's content, read in chunks. Raises OSError."""
+def digest_of_file(path: Path, progress: Done | None = None) -> Digest:
+    """The digest of a file's content, read in chunks; `progress` is told the fraction of a large
+    file that is read. Raises OSError."""
     with path.open("rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size >= READ_AHEAD_BYTES:
-            return _digest_reading_ahead(file)
+        total = os.fstat(file.fileno()).st_size
+        if total >= READ_AHEAD_BYTES:
+            return _digest_reading_ahead(file, total, progress)
         return digest_of_bytes(file.read())
 
 
-def _digest_reading_ahead(file: io.FileIO) -> Digest:
+def _digest_reading_ahead(file: io.FileIO, total: int, progress: Done | None) -> Digest:
     """Hash one buffer while another is filled; both release the interpreter's lock."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -66,6 +72,8 @@ def _digest_reading_ahead(file: io.FileIO) -> Digest:
             following = reader.submit(file.readinto, filling)
             hasher.update(filled[:count])
             size += count
+            if progress is not None:
+                progress(min(1.0, size / total))
             filled, filling = filling, filled
             count = following.result()
     return Digest(hasher.hexdigest(), size)

@@ -7,10 +7,11 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from trtbuild.errors import StoreError
+from trtbuild.store.digest import Done
 
 FICLONE = 0x40049409
 """ioctl that makes a file share another's extents (linux/fs.h); refused where unsupported."""
@@ -18,8 +19,6 @@ FICLONE = 0x40049409
 COPY_BYTES = 32 << 20
 LARGE_BYTES = 64 << 20
 """From this size on a copy takes long enough to show how far it is."""
-
-Copied = Callable[[float], None]
 
 
 @contextlib.contextmanager
@@ -60,7 +59,7 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def copy_file(source: Path, destination: Path, progress: Copied | None = None) -> None:
+def copy_file(source: Path, destination: Path, progress: Done | None = None) -> None:
     """Copy a file into place by reflink where the file system can, else by bytes.
 
     The copy is private to the caller: writable, and independent of the source. `progress` is told
@@ -108,7 +107,7 @@ def _reflink(source: Path, destination: Path) -> bool:
     return True
 
 
-def _copy_bytes(source: Path, destination: Path, progress: Copied | None) -> None:
+def _copy_bytes(source: Path, destination: Path, progress: Done | None) -> None:
     """Copy inside the kernel, some MiB at a time, so that memory stays bounded."""
     with source.open("rb") as reader, destination.open("wb") as writer:
         size = os.fstat(reader.fileno()).st_size

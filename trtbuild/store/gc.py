@@ -20,6 +20,7 @@ from trtbuild.store.action_cache import MARK_SECONDS
 from trtbuild.store.files import file_lock, store_errors
 from trtbuild.store.index import Entry, Found, Index, names_in, scan
 from trtbuild.store.roots import Keep, oldest_run
+from trtbuild.store.scratch import sweep
 
 RECENT_SECONDS = 3600
 """What was used or stored so recently stays, whatever the limits say."""
@@ -97,8 +98,9 @@ def collect(
 ) -> int:
     """Remove what was planned, but for what was used since; how many bytes that freed.
 
-    Raises StoreError.
+    What killed processes left half made goes too. Raises StoreError.
     """
+    sweep(root)
     doomed: list[Entry | Found] = [*collection.traces, *collection.damaged]
     traces = [(_trace_path(root, trace.key), trace) for trace in doomed]
     total = len(traces) + len(collection.blobs)

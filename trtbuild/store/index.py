@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trtbuild.store import table
 from trtbuild.store.action_cache import Trace, decode_trace
 from trtbuild.store.digest import canonical_json
 
@@ -27,8 +28,10 @@ CREATE TABLE IF NOT EXISTS traces (
 CREATE INDEX IF NOT EXISTS traces_by_kin ON traces (kin);
 CREATE TABLE IF NOT EXISTS scanned (once INTEGER PRIMARY KEY);
 """
-SCHEMA_VERSION = 2
-"""SQLite's user_version of the table; a table of another version is thrown away."""
+PROBE = (
+    "SELECT key, stamp, stage, kin, base, hashes, sizes, bytes, seconds, once"
+    " FROM traces, scanned LIMIT 1"
+)
 
 _INSERT = "INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -90,7 +93,7 @@ class Index:
             one = (key, stage, base, hashes.split(), sizes, bytes_, seconds, used, size_bytes)
             entries.append(Entry._make(one))
         self._change(new, list(rows))
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*table.Errors):
             self._connection.execute("INSERT OR IGNORE INTO scanned VALUES (1)")
         return entries, damaged
 
@@ -98,10 +101,9 @@ class Index:
         """All rows by key; none of a damaged table, which is then begun anew."""
         try:
             return {row[0]: row for row in self._connection.execute("SELECT * FROM traces")}
-        except sqlite3.DatabaseError:
+        except table.Errors:
             self._connection.close()
-            for end in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+            table.discard(self._path)
             self._connection = _connect(self._path)
             return {}
 
@@ -131,12 +133,12 @@ class Index:
             if self._connection.execute("SELECT once FROM scanned").fetchone() is None:
                 self.entries()
             return [row[0] for row in self._connection.execute(query, values)]
-        except sqlite3.DatabaseError:
+        except table.Errors:
             return []  # a damaged table knows nothing; the next scan makes it anew
 
     def _change(self, new: list[tuple[Any, ...]], gone: list[str]) -> None:
         if new or gone:
-            with contextlib.suppress(sqlite3.Error):  # the next scan does it
+            with contextlib.suppress(*table.Errors):  # the next scan does it
                 self._connection.execute("BEGIN")
                 self._connection.executemany(_INSERT, new)
                 self._connection.executemany(
@@ -220,23 +222,8 @@ def _path(actions: Path, key: str) -> Path:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    for place in (path, path, ":memory:"):
-        try:
-            connection = sqlite3.connect(place, timeout=10.0, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA_VERSION:
-                connection.executescript(
-                    "DROP TABLE IF EXISTS traces; DROP TABLE IF EXISTS scanned"
-                )
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.executescript(SCHEMA)
-        except sqlite3.OperationalError:
-            continue  # locked or read-only: a table of this process alone will do
-        except sqlite3.DatabaseError:
-            with contextlib.suppress(OSError):
-                path.unlink()  # damaged: begin a new one
-        else:
+    for place in (path, Path(":memory:")):  # locked or read-only: a table of this process alone
+        connection = table.open_table(place, SCHEMA, PROBE, timeout=10.0)
+        if connection is not None:
             return connection
     raise AssertionError("SQLite has no memory")

@@ -13,8 +13,10 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
-from trtbuild.store.digest import Digest, digest_of_file
+from trtbuild.store import table
+from trtbuild.store.digest import Digest, Done, digest_of_file
 
 TICK_NS = 20_000_000
 """Longer than the clock tick that file systems stamp changes with (4 ms at 250 Hz).
@@ -34,6 +36,8 @@ CREATE TABLE IF NOT EXISTS known (
 """What is known of files by path, and facts by key, which is no path; SQLite itself does not
 notice a flipped bit, so that each row has its sum."""
 
+PROBE = "SELECT value, sum FROM known WHERE key = ?"
+
 
 class Memo:
     """Digests by path and stamp, and small facts by key; usable from several threads."""
@@ -42,9 +46,10 @@ class Memo:
         self._lock = threading.Lock()
         self._files: dict[str, tuple[str, Digest]] = {}
         self._facts: dict[str, str] = {}
-        self._connection = _connect(path)
+        self._path = path
+        self._connection = self._open()
 
-    def digest(self, path: Path) -> Digest:
+    def digest(self, path: Path, progress: Done | None = None) -> Digest:
         """The digest of a file's content; read only if its stamp is not the remembered one.
 
         The stamp holds size, modification time, change time and inode. The change time cannot be
@@ -56,7 +61,7 @@ class Memo:
         known = self._known(name)
         if known is not None and known[0] == stamp:
             return known[1]
-        digest = digest_of_file(path)
+        digest = digest_of_file(path, progress)
         after = os.stat(name)  # noqa: PTH116 - as above
         tick = TICK_NS if after.st_ctime_ns % 1_000_000_000 else COARSE_TICK_NS
         if _stamp(after) == stamp and time.time_ns() - after.st_ctime_ns > tick:
@@ -113,19 +118,32 @@ class Memo:
         self._write(name, f"{stamp} {digest.hash} {digest.size_bytes}")
 
     def _read(self, key: str) -> str | None:
-        with self._lock, contextlib.suppress(sqlite3.Error, UnicodeError):
-            if self._connection is not None:
-                query = "SELECT value, sum FROM known WHERE key = ?"
-                row = self._connection.execute(query, (key,)).fetchone()
-                if row is not None and row[1] == _sum(key, row[0]):
-                    return str(row[0])
-        return None
+        row = self._execute(PROBE, (key,))
+        if row is None or row[1] != _sum(key, row[0]):
+            return None
+        return str(row[0])
 
     def _write(self, key: str, value: str) -> None:
-        with self._lock, contextlib.suppress(sqlite3.Error, UnicodeError):
-            if self._connection is not None:
-                row = (key, value, _sum(key, value))
-                self._connection.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", row)
+        row = (key, value, _sum(key, value))
+        self._execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", row)
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        """The first row of a statement; None where there is none, or nothing to ask."""
+        with self._lock:
+            if self._connection is None:
+                return None
+            try:
+                row: tuple[Any, ...] | None = self._connection.execute(statement, values).fetchone()
+            except table.Errors as error:
+                if table.is_damage(error):
+                    self._connection.close()
+                    table.discard(self._path)
+                    self._connection = self._open()
+                return None
+            return row
+
+    def _open(self) -> sqlite3.Connection | None:
+        return table.open_table(self._path, SCHEMA, PROBE.replace("?", "''"), timeout=2.0)
 
 
 def _sum(key: str, value: str) -> int:
@@ -137,25 +155,3 @@ def _stamp(status: os.stat_result) -> str:
         f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
         f"-{status.st_dev}-{status.st_ino}"
     )
-
-
-def _connect(path: Path) -> sqlite3.Connection | None:
-    for _ in range(2):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
-                path, timeout=2.0, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.executescript(SCHEMA)
-        except sqlite3.OperationalError:
-            return None  # locked or read-only: work without
-        except sqlite3.DatabaseError:
-            with contextlib.suppress(OSError):
-                path.unlink()  # damaged: begin a new one
-        except OSError:
-            return None
-        else:
-            return connection
-    return None

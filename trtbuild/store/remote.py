@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -165,6 +165,13 @@ class Remote:
             return True
 
         self._bounded(f"store what {key[:12]} reads", work, kind="write")
+
+    def lacking(self, keys: Sequence[str]) -> list[str]:
+        """Those keys of which it has no trace."""
+        if self._files.listable:
+            there = set(self.action_keys())
+            return [key for key in keys if key not in there]
+        return [key for key in keys if self.trace(key) is None]
 
     def action_keys(self) -> list[str]:
         """The keys of all traces that it has; none where it cannot be listed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING
 from trtbuild.errors import StoreError
 from trtbuild.store.action_cache import ActionCache, Trace
 from trtbuild.store.cas import CAS
-from trtbuild.store.files import Copied, file_lock, store_errors, write_file
+from trtbuild.store.digest import Done
+from trtbuild.store.files import file_lock, write_file
 from trtbuild.store.memo import Memo
+from trtbuild.store.scratch import scratch
 
 if TYPE_CHECKING:
     from trtbuild.store.remote import Remote
@@ -74,22 +75,12 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A new empty folder on the cache's own device; removed at the end. Raises StoreError.
-
-        What a killed process left there is removed first: each folder's lock shows its owner
-        alive.
-        """
-        base = self.root / "tmp"
-        folder = base / f"{os.getpid():07}-{secrets.token_hex(4)}"  # of one length: see trt.apart
-        self._prepare(base)
-        with file_lock(folder.with_suffix(".lock")):
-            with store_errors("cannot make a scratch folder", folder):
-                folder.mkdir()
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.with_suffix(".lock").unlink(missing_ok=True)
+        """A new empty folder on the cache's own device; removed at the end. Raises StoreError."""
+        readme = self.root / "README"
+        if not readme.exists():
+            write_file(readme, README)
+        with scratch(self.root) as folder:
+            yield folder
 
     def use_remote(self, remote: Remote) -> None:
         """Ask a remote cache for what is not here, and give it what is new if it may be filled."""
@@ -112,7 +103,7 @@ class Store:
         remote = self.remote
         return not lacking or (remote is not None and all(map(remote.has, lacking)))
 
-    def obtain(self, key: str, trace: Trace, progress: Copied | None = None) -> bool:
+    def obtain(self, key: str, trace: Trace, progress: Done | None = None) -> bool:
         """Have all that a trace names here, and the trace; False where something cannot be had.
 
         To be called with `in_use` not held: fetching takes long. Raises StoreError.
@@ -168,24 +159,6 @@ class Store:
             path = self.root / "runs" / f"{os.getpid()}-{secrets.token_hex(4)}"
             self._run.enter_context(file_lock(path))
             self._run.callback(path.unlink, missing_ok=True)
-
-    def _prepare(self, base: Path) -> None:
-        with store_errors("cannot make the cache folder", base):
-            base.mkdir(parents=True, exist_ok=True)
-        readme = self.root / "README"
-        if not readme.exists():
-            write_file(readme, README)
-        with file_lock(self.root / "locks" / "sweep"):
-            for lock in base.glob("*.lock"):
-                _remove_if_abandoned(lock)
-
-
-def _remove_if_abandoned(lock: Path) -> None:
-    """Remove a scratch folder whose lock nobody holds; who is about to take it makes it anew."""
-    with file_lock(lock, wait=False) as got:
-        if got:
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink(missing_ok=True)
 
 
 def make_private(root: Path, *, shared: bool) -> None:

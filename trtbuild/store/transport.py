@@ -46,6 +46,11 @@ class Transport:
         self._lock = threading.Lock()
         self._folders: set[str] = set()
 
+    @property
+    def listable(self) -> bool:
+        """Whether it says what it has."""
+        return self._scheme not in ("http", "https")
+
     @contextlib.contextmanager
     def reading(self, place: str) -> Iterator[Reader]:
         """A file from its beginning to its end, in one request where the address has requests."""
