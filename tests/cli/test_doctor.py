@@ -59,6 +59,9 @@ def test_a_recipe_that_lacks_nothing_is_told_what_is_skipped(project: Project) -
     (recipe,) = result.json["recipes"]
     assert result.code == 0
     assert recipe["lacks"] == []
+    assert recipe["needs"]["tensorrt-rtx"] == version_of("tensorrt-rtx")
+    assert recipe["needs"]["onnx"] == version_of("onnx")
+    assert f" onnx {version_of('onnx')}, " in project.trtbuild("doctor", "tiny.yaml").out
     assert "build:fp32" not in recipe["skipped_without_gpu"]
 
 
@@ -70,6 +73,18 @@ def test_what_a_recipe_cannot_do_here_makes_it_a_failure(project: Project) -> No
     assert result.code == 1
     assert "build.refit: TensorRT-RTX needs a GPU and one compute capability" in result.out
     assert "none: no CUDA device" in result.out
+
+
+def test_a_recipe_that_is_not_right_hides_nothing_of_the_machine(project: Project) -> None:
+    project.write("bad.yaml", RECIPE.replace("tiny.onnx", "gone.onnx"))
+    result = project.trtbuild("doctor", "bad.yaml", "tiny.yaml", "missing.yaml")
+    assert result.code == 2
+    assert "! bad.yaml:3:9 model.onnx: no such file 'gone.onnx'" in result.out
+    assert "! missing.yaml: no such file" in result.out
+    assert "tiny (tiny.yaml)" in result.out
+    assert "to build PyCUDA" in result.out
+    found = project.trtbuild("doctor", "bad.yaml", "--json").json
+    assert (found["exit_code"], found["recipes"][0]["valid"]) == (2, False)
 
 
 def test_the_cache_is_where_it_is_said_to_be(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from trtbuild.cli.common import add_json
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode
 from trtbuild.graph.machine import machine
-from trtbuild.recipe.load import load_recipes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> ExitCode:
     """Print the state of the machine; a recipe that lacks something makes it a failure."""
-    recipes = load_recipes(options.recipes)
-    found = machine(Path(resolve(options)["cache"].value), recipes)
+    found = machine(Path(resolve(options)["cache"].value), options.recipes)
     lacking = any(recipe["lacks"] for recipe in found["recipes"])
     exit_code = ExitCode.FAILED if lacking else ExitCode.DONE
+    if not all(recipe["valid"] for recipe in found["recipes"]):
+        exit_code = ExitCode.INVALID
     if options.json:
         from trtbuild.report.document import print_json
 

@@ -14,13 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trtbuild.errors import TrtbuildError
+from trtbuild.errors import RecipeError, TrtbuildError
 from trtbuild.graph.bind import options_of
 from trtbuild.graph.capable import check_capable
 from trtbuild.graph.plan import plan
 from trtbuild.graph.session import device_of
 from trtbuild.graph.toolchain import missing, required_version, version_of
 from trtbuild.recipe.build_options import TITLES, numbers
+from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES, backend_requirement
 
@@ -121,8 +122,8 @@ def cache_state(cache: Path) -> dict[str, Any]:
     }
 
 
-def machine(cache: Path, recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """Everything, as one document."""
+def machine(cache: Path, recipes: Sequence[Path]) -> dict[str, Any]:
+    """Everything, as one document; a recipe that is not right lacks what is wrong with it."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -131,13 +132,24 @@ def machine(cache: Path, recipes: Sequence[Recipe]) -> dict[str, Any]:
         "gpu": gpus(),
         "compilers": compilers(),
         "cache": cache_state(cache),
-        "recipes": [recipe_state(recipe) for recipe in recipes],
+        "recipes": [_file_state(path) for path in recipes],
     }
+
+
+def _file_state(path: Path) -> dict[str, Any]:
+    try:
+        (recipe,) = load_recipes([path])
+    except RecipeError as error:
+        unknown: dict[str, Any] = {"needs": {}, "skipped_without_gpu": []}
+        lacks = list(error.problems)
+        return {"name": None, "path": str(path), "valid": False, "lacks": lacks, **unknown}
+    return recipe_state(recipe)
 
 
 def recipe_state(recipe: Recipe) -> dict[str, Any]:
     """What a recipe's stages need that this machine lacks, and which will be skipped without."""
     skipped = []
+    needs: dict[str, str | None] = {}
     lacks: dict[str, None] = {}
     try:
         device = device_of(recipe)
@@ -148,6 +160,7 @@ def recipe_state(recipe: Recipe) -> dict[str, Any]:
     for task in plan(recipe):
         stage = STAGES[task.stage]
         options = options_of(task, stage, device)
+        needs.update({r.distribution: required_version(r) for r in stage.requires(options)})
         if device is None and stage.needs_gpu(options):
             skipped.append(task.id)
             continue
@@ -155,6 +168,8 @@ def recipe_state(recipe: Recipe) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "path": str(recipe.path),
+        "valid": True,
+        "needs": dict(sorted(needs.items())),
         "lacks": list(lacks),
         "skipped_without_gpu": skipped,
     }

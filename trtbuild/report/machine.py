@@ -47,9 +47,12 @@ def _print_gpus(gpu: dict[str, Any], compilers: dict[str, str | None]) -> None:
 
 
 def _print_recipe(recipe: dict[str, Any]) -> None:
-    print(f"\n{recipe['name']} ({recipe['path']})")
+    print(f"\n{recipe['name']} ({recipe['path']})" if recipe["valid"] else f"\n{recipe['path']}")
+    if recipe["needs"]:
+        told = (f"{name} {version or '(lacking)'}" for name, version in recipe["needs"].items())
+        print(f"    needs {', '.join(told)}")
     for line in recipe["lacks"]:
-        print(f"  ! lacks {line}")
+        print(f"  ! lacks {line}" if recipe["valid"] else f"  ! {line}")
     if recipe["skipped_without_gpu"]:
         print(f"    without a GPU skipped: {', '.join(recipe['skipped_without_gpu'])}")
     if not recipe["lacks"]:
