@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.project import Project, write_tiny_model
+from tests.release.conftest import commit, git
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode
 
@@ -226,3 +228,59 @@ def test_locking_replaces_a_lock_with_conflicts_but_not_that_of_another_recipe(
         path.write_text(foreign)
         assert cli(locked, monkeypatch, "lock", "tiny.yaml") == ExitCode.INVALID
         assert path.read_text() == foreign
+
+
+TWO = """\
+precisions: [fp32, tf32]
+build: {backend: tensorrt_rtx, optimization_level: 0}
+verify:
+  dataset: {npz: data.npz}
+  tolerance:
+    fp32: {max_abs: 1.0e-5}
+    # by TF32, where a GPU uses it
+
+    tf32: {max_abs: 1.0e-2}
+"""
+
+
+def edited(project: Project, branch: str, old: str, new: str) -> None:
+    """A branch off main on which the recipe is changed and locked."""
+    git(project.folder, "checkout", "-q", "-b", branch, "main")
+    project.replace("tiny.yaml", old, new)
+    assert project.trtbuild("lock", "tiny.yaml").code == 0
+    commit(project, branch)
+
+
+def test_git_merges_the_locks_of_two_branches_that_changed_different_tasks(
+    locked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (locked.folder / "tiny.yaml").read_text()
+    locked.write("tiny.yaml", text[: text.index("precisions:")] + TWO)
+    assert cli(locked, monkeypatch, "lock", "tiny.yaml") == ExitCode.DONE
+    commit(locked)
+    edited(locked, "one", "max_abs: 1.0e-5", "max_abs: 2.0e-5")
+    edited(locked, "other", "max_abs: 1.0e-2", "max_abs: 2.0e-2")
+    git(locked.folder, "merge", "-q", "--no-edit", "one")
+    merged = yaml.safe_load((locked.folder / "tiny.lock").read_text())["tasks"]
+    assert merged["verify:fp32"]["options"]["tolerance"] == {"max_abs": 2.0e-5}
+    assert merged["verify:tf32"]["options"]["tolerance"] == {"max_abs": 2.0e-2}
+    # Each block is what its own branch locked, so that nothing has to be locked again.
+    assert cli(locked, monkeypatch, "lock", "--check", "tiny.yaml") == ExitCode.DONE
+
+
+def test_after_a_conflict_either_side_and_a_lock_again_is_current(
+    locked: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited(locked, "ours", "max_abs: 1.0e-5", "max_abs: 2.0e-5")
+    edited(locked, "theirs", "max_abs: 1.0e-5", "max_abs: 3.0e-5")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(locked.folder, "merge", "-q", "--no-edit", "ours")
+    git(locked.folder, "checkout", "--theirs", "tiny.yaml")
+    assert cli(locked, monkeypatch, "lock", "--check", "tiny.yaml") == ExitCode.INVALID
+    error = capsys.readouterr().err
+    assert "conflict markers of a merge: <<<<<<<" in error
+    assert "git checkout --ours" in error
+    for side in ("--ours", "--theirs"):
+        git(locked.folder, "checkout", side, "tiny.lock")
+        assert cli(locked, monkeypatch, "lock", "tiny.yaml") == ExitCode.DONE
+        assert cli(locked, monkeypatch, "lock", "--check", "tiny.yaml") == ExitCode.DONE

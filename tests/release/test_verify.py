@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
+import socket
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +41,11 @@ def places(path: Path, key: ed25519.Ed25519PrivateKey | None = KEY) -> set[str]:
     except ReleaseError:
         return {"refused"}
     return {finding.where for finding in found}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a bundle by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files_of(folder)}
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -222,9 +230,15 @@ def test_there_are_50_structural_changes() -> None:
 
 
 @pytest.mark.parametrize("change", [c for _, c in CHANGES], ids=[n for n, _ in CHANGES])
-def test_a_structural_change_is_found(bundle: Path, change: Callable[[Path], object]) -> None:
+def test_a_structural_change_is_found_where_it_is(
+    made: Path, bundle: Path, change: Callable[[Path], object]
+) -> None:
     change(bundle)
-    assert places(bundle)
+    before, after = contents(made / "folder"), contents(bundle)
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert changed
+    # Where all is consistent again, only the signature can tell.
+    assert places(bundle) & (changed | {"provenance.dsse.json"})
 
 
 def test_an_unsigned_bundle_whose_engine_was_changed_contradicts_its_lock(
@@ -317,11 +331,130 @@ def test_a_member_that_is_twice_in_an_archive_is_refused(made: Path, tmp_path: P
         verify_release(path, None)
 
 
-def test_a_link_in_a_folder_is_refused(bundle: Path) -> None:
-    engine = bundle / "tiny/fp32/engine.plan"
-    engine.rename(bundle.parent / "elsewhere")
-    engine.symlink_to(bundle.parent / "elsewhere")
+def link_to_file(path: Path) -> None:
+    """In the place of a file a link to the same bytes elsewhere."""
+    path.rename(path.parents[3] / "elsewhere")
+    path.symlink_to(path.parents[3] / "elsewhere")
+
+
+def link_to_folder(path: Path) -> None:
+    """In the place of a folder a link to it."""
+    path.parent.rename(path.parents[3] / "folder")
+    path.parent.symlink_to(path.parents[3] / "folder")
+
+
+def socket_beside(path: Path) -> None:
+    """A socket, whose path must be short: it is made in place."""
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(path.parent):
+        made.bind("s")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        link_to_file,
+        link_to_folder,
+        socket_beside,
+        lambda path: os.mkfifo(path.with_name("pipe")),
+        lambda path: path.with_name("dangling").symlink_to("nowhere"),
+        lambda path: path.with_name("..hidden").write_text("x"),
+        lambda path: path.with_name("a b").write_text("x"),
+    ],
+    ids=["file link", "folder link", "socket", "pipe", "dangling link", "hidden", "space"],
+)
+def test_a_folder_with_something_else_than_plain_files_is_refused(
+    bundle: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], object]
+) -> None:
+    change(bundle / "tiny/fp32/engine.plan")
     assert places(bundle) == {"refused"}
+    assert main(["verify-release", str(bundle)]) == ExitCode.FAILED
+    assert "bug" not in capsys.readouterr().err
+
+
+def member(name: str, **changes: Any) -> bytes:
+    """The header of a tar member, and a block for it, as a hostile writer makes them."""
+    info = tarfile.TarInfo(name)
+    info.size = 1
+    for key, value in changes.items():
+        setattr(info, key, value)
+    return info.tobuf(tarfile.PAX_FORMAT) + b"x".ljust(512, b"\0")
+
+
+def with_checksum(header: bytes) -> bytes:
+    """A header whose checksum is right again."""
+    blank = header[:148] + b" " * 8 + header[156:]
+    return blank[:148] + b"%06o\0 " % sum(blank[:512]) + blank[156:]
+
+
+END = b"\0" * 1024
+RAW = {
+    "a path in a pax header": member("ok", pax_headers={"path": "../../outside"}),
+    "a size in a pax header": member("ok", pax_headers={"size": "99999999999"}),
+    "a size below zero": with_checksum(
+        member("ok")[:124] + b"\xff" * 12 + member("ok")[136:512] + b"\0" * 512
+    ),
+    "a size of 8 EB": with_checksum(
+        member("ok")[:124] + b"\x80" + b"\0" * 3 + b"\x7f" * 8 + member("ok")[136:512]
+    ),
+    "a sparse file": member("ok", pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}),
+    "a folder": member("folder", type=tarfile.DIRTYPE, size=0),
+    "a block device": member("disk", type=tarfile.BLKTYPE, devmajor=8, size=0),
+    "a hard link": member("link", type=tarfile.LNKTYPE, linkname="manifest.json", size=0),
+    "a hard link to outside": member("link", type=tarfile.LNKTYPE, linkname="/etc/passwd", size=0),
+    "a link out": member("link", type=tarfile.SYMTYPE, linkname="../../outside", size=0),
+    "an unknown type": with_checksum(member("ok")[:156] + b"Z" + member("ok")[157:]),
+    "a long name": member("x/" * 5000 + "y"),
+}
+
+
+@pytest.mark.parametrize("what", RAW)
+def test_a_hostile_archive_is_refused_and_never_a_crash(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    good = (made / "bundle.tar").read_bytes()
+    with tarfile.open(made / "bundle.tar") as archive:
+        archive.getmembers()
+        end = archive.offset
+    path = tmp_path / "bundle.tar"
+    for content in (RAW[what] + good, good[:end] + RAW[what] + END):
+        path.write_bytes(content)
+        assert main(["verify-release", str(path)]) == ExitCode.FAILED
+        told = capsys.readouterr()
+        assert "bug" not in told.err
+        assert told.out or told.err
+    assert not (tmp_path.parent / "outside").exists()
+
+
+SEEDS = range(150)
+
+
+def mutate(value: Any, rng: random.Random) -> Any:
+    """The document with one thing in it another: gone, of another type, or doubled."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.85:
+        made: Any = dict(value) if isinstance(value, dict) else list(value)
+        place = rng.choice(list(made) if isinstance(made, dict) else range(len(made)))
+        choice = rng.random()
+        if choice < 0.15:
+            del made[place]
+        elif choice < 0.25 and isinstance(made, list):
+            made.append(made[place])
+        else:
+            made[place] = mutate(made[place], rng)
+        return made
+    others = (None, True, -1, 2**70, 1e308, "", "../../etc/passwd", "a\0b", [], {}, [[[]]], {"": 0})
+    return rng.choice([other for other in others if other != value])
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "provenance.json"])
+def test_a_document_that_was_made_up_is_found_and_never_a_crash(bundle: Path, name: str) -> None:
+    good = json.loads((bundle / name).read_text())
+    for seed in SEEDS:
+        changed = mutate(good, random.Random(seed))  # noqa: S311 - to choose, not to protect
+        if changed == good:
+            continue
+        (bundle / name).write_text(json.dumps(changed, indent=1, sort_keys=True) + "\n")
+        sums(bundle)
+        assert {name, "provenance.dsse.json"} & {p.partition(" ")[0] for p in places(bundle)}, seed
 
 
 def test_what_is_no_bundle_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

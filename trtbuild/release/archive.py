@@ -160,16 +160,20 @@ class TarBundle:
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._members: dict[str, tarfile.TarInfo] = {}
+        length = os.fstat(file.fileno()).st_size
         try:
             self._archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - as long as file
             members = self._archive.getmembers()
-        except (tarfile.TarError, ValueError, OverflowError) as error:
+        except (tarfile.TarError, ValueError, OverflowError, OSError) as error:
+            # OSError: a header with a size that leads before the beginning, or beyond all files.
             raise ReleaseError(f"no readable tar archive: {error}", where=str(path)) from error
         for member in members:
             if not member.isreg() or member.issparse():
                 raise ReleaseError(
                     f"holds {member.name!r}, which is no regular file", where=str(path)
                 )
+            if not 0 <= member.size <= length - member.offset_data:
+                raise ReleaseError(f"does not hold all of {member.name!r}", where=str(path))
             self._members.setdefault(member.name, member)
         self.names = check_names([member.name for member in members], str(path))
 

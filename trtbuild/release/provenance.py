@@ -5,7 +5,7 @@ Forms: github.com/in-toto/attestation (spec/v1/statement.md), slsa.dev/spec/v1.0
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -163,13 +163,9 @@ def _byproducts(found: Sequence[Gathered]) -> Iterator[dict[str, Any]]:
                     }
 
 
-def subjects(data: bytes) -> dict[str, str]:
-    """The digests of a statement's subjects by name. Raises ValueError for another document."""
-    document: Any = json.loads(data)
-    try:
-        pairs = [(item["name"], item["digest"]["sha256"]) for item in document["subject"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no subjects: {error}") from error
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a subject is named twice")
+def subjects(statement: Any) -> dict[str, str]:
+    """The digests of a statement's subjects by name. Raises ValueError where one is there twice."""
+    pairs = [(item["name"], item["digest"]["sha256"]) for item in statement["subject"]]
+    if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+        raise ValueError(f"names {twice[0]} twice")
     return dict(pairs)

@@ -211,7 +211,11 @@ class _Check:
                 self._find(self._path.name, f"differs from its own files at byte {offset}")
 
     def _subjects(self, statement: Any) -> None:
-        listed = subjects(json.dumps(statement).encode())
+        try:
+            listed = subjects(statement)
+        except ValueError as error:
+            self._find(f"{PROVENANCE} subject", str(error))
+            return
         outside = {PROVENANCE, ENVELOPE, SUMS}
         there = {name: d.hash for name, d in self._digests.items() if name not in outside}
         self._compare(PROVENANCE, listed, there)
