@@ -27,6 +27,14 @@ def mlp(weight: np.ndarray = WEIGHT, *, output: str = "logits") -> onnx.ModelPro
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
+def with_plugin() -> onnx.ModelProto:
+    """The same with an operator that only a plugin has."""
+    model = mlp()
+    model.opset_import.append(helper.make_opsetid("plugins", 1))
+    model.graph.node[1].domain = "plugins"
+    return model
+
+
 def in_float16(weight: np.ndarray = WEIGHT) -> onnx.ModelProto:
     """The same with float32 outside and float16 inside."""
     model = mlp(weight.astype(np.float16))

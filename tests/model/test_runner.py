@@ -94,6 +94,18 @@ def test_an_operator_that_the_cpu_lacks_is_told_apart_from_a_wrong_graph(tmp_pat
     assert not isinstance(error.value, UnsupportedModelError)
 
 
+def test_a_model_older_than_the_kernels_says_how_to_raise_it(tmp_path: Path) -> None:
+    model = mlp()
+    model.graph.node[0].op_type = "Gemm"
+    model.opset_import[0].version = 6
+    with pytest.raises(UnsupportedModelError) as error:
+        open_model(save(model, tmp_path / "model.onnx"))
+    assert error.value.hint == (
+        "onnxruntime runs opset 7 and later, this is 6: export the model again, or raise it with "
+        "onnx.version_converter"
+    )
+
+
 def test_an_output_that_is_no_tensor_is_refused(tmp_path: Path) -> None:
     model = mlp()
     model.graph.node.append(helper.make_node("SequenceConstruct", ["logits"], ["many"]))

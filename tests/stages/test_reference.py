@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx import helper
 
-from tests.model.nets import WEIGHT, mlp, save
+from tests.model.nets import WEIGHT, mlp, save, with_plugin
 from tests.stages.running import Recorder, X, run_reference
 from trtbuild.errors import StageError
 from trtbuild.model.cases import CaseReader
@@ -89,6 +89,18 @@ def test_the_document_is_what_other_stages_read(tmp_path: Path, model: dict[str,
             "batch": 2,
         },
     }
+
+
+def test_a_source_that_only_a_gpu_runs_gives_cases_without_outputs(tmp_path: Path) -> None:
+    path = save(with_plugin(), tmp_path / "model.onnx")
+    made = run_reference(tmp_path, {"onnx": path, "exported": path})
+    reader = read(tmp_path)
+    assert reader.output_names() == ()
+    assert [reader.inputs(index)["x"].shape[0] for index in range(3)] == [1, 2, 5]
+    assert isinstance(made.reporter, Recorder)
+    (warning,) = made.reporter.warnings
+    assert warning.startswith("the source model is not run, so nothing says what is right: ")
+    assert warning.endswith("only a GPU can check this graph")
 
 
 def test_a_fixed_shape_is_one_case(tmp_path: Path, model: dict[str, Path]) -> None:

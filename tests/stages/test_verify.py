@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from tests.model.nets import WEIGHT, in_float16, mlp, save
+from tests.model.nets import WEIGHT, in_float16, mlp, save, with_plugin
 from tests.stages.running import (
     Recorder,
     X,
@@ -179,16 +179,29 @@ def test_an_extra_of_the_dataset_feeds_an_input_that_surgery_made(folder: Path) 
 
 
 def test_a_graph_with_plugins_is_left_to_the_gpu_and_said(folder: Path) -> None:
-    model = mlp()
-    model.opset_import.append(helper.make_opsetid("plugins", 1))
-    model.graph.node[1].domain = "plugins"
-    made = verify_context(folder, saved(folder, mlp(), model))
+    made = verify_context(folder, saved(folder, mlp(), with_plugin()))
     verify.run(made)
     step = document_of(made)["steps"][1]
     assert step["passed"] is None
     assert step["note"].startswith("not run: onnxruntime cannot load the model")
     assert isinstance(made.reporter, Recorder)
     assert "surgery is not compared on this machine" in made.reporter.warnings[0]
+
+
+def test_where_nothing_can_be_compared_that_is_neither_passed_nor_failed(tmp_path: Path) -> None:
+    path = save(with_plugin(), tmp_path / "model.onnx")
+    run_reference(tmp_path, {"onnx": path, "exported": path})
+    metrics = {"accuracy": {"kind": "top1", "output": "logits", "labels": "label", "min": 0.8}}
+    made = verify_context(tmp_path, {"exported": path}, metrics=metrics)
+    verify.run(made)
+    document = document_of(made)
+    assert document["passed"] is None
+    assert document["failures"] == []
+    assert [step["passed"] for step in document["steps"]] == [None]
+    assert isinstance(made.reporter, Recorder)
+    assert made.reporter.warnings[-1] == (
+        "no step runs on this machine: its metrics are not evaluated"
+    )
 
 
 def test_an_fp16_variant_without_fp16_fails_and_the_share_is_named(folder: Path) -> None:

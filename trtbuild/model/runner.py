@@ -44,6 +44,9 @@ _FAILURES = (
     failures.NotImplemented,
     failures.RuntimeException,
 )
+OLDEST_OPSET = 7
+"""The first opset that onnxruntime's CPU kernels are written for."""
+
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
@@ -113,7 +116,7 @@ class _Session:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except _FAILURES as error:
-            raise _load_error(str(error), self._place) from error
+            raise _load_error(str(error), self._place, structure) from error
 
     def run(self, values: Arrays, names: Sequence[str] = ()) -> Arrays:
         """Run once. Raises StageError with the shapes where onnxruntime refuses them."""
@@ -195,18 +198,23 @@ def _floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype == ml_dtypes.bfloat16
 
 
-def _load_error(text: str, place: str) -> StageError:
+def _load_error(text: str, place: str, structure: onnx.ModelProto) -> StageError:
     unsupported = re.search(
         r"is not a registered function/op|NOT_IMPLEMENTED|No Op registered", text
     )
     kind = UnsupportedModelError if unsupported else StageError
-    return kind(
-        f"onnxruntime cannot load the model: {_plain(text)}",
-        where=place,
-        hint="the CPU has no such operator: only a GPU can check this graph"
-        if unsupported
-        else "the graph is not valid: look at the operator that the message names",
+    hint = "the graph is not valid: look at the operator that the message names"
+    if unsupported:
+        hint = "the CPU has no such operator: only a GPU can check this graph"
+    opset = max(
+        (o.version for o in structure.opset_import if o.domain in ("", "ai.onnx")), default=0
     )
+    if unsupported and opset < OLDEST_OPSET:
+        hint = (
+            f"onnxruntime runs opset {OLDEST_OPSET} and later, this is {opset}: export the model "
+            "again, or raise it with onnx.version_converter"
+        )
+    return kind(f"onnxruntime cannot load the model: {_plain(text)}", where=place, hint=hint)
 
 
 def _run_error(text: str, feeds: Arrays, place: str) -> StageError:

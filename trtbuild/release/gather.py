@@ -169,7 +169,7 @@ def _targets(found: Gathered, build: Task) -> dict[str, Any]:
 
 def _verification(found: Gathered, variant: str, file: Any) -> dict[str, Any] | None:
     result = found.result(f"verify:{variant}", "verify.json")
-    if result is None:
+    if result is None or result["passed"] is None:  # nothing was compared
         return None
     verify = found.rebuilder.recipe.verify
     return {

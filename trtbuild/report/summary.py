@@ -85,7 +85,7 @@ def _state(outcome: Outcome | None, result: dict[str, Any]) -> str:
         case Verdict.SKIPPED:
             return f"skipped: {outcome.reasons[0].text}" if outcome.reasons else "skipped"
         case _:
-            return "passed" if result.get("passed", True) else "failed"
+            return {True: "passed", None: "not compared"}.get(result.get("passed", True), "failed")
 
 
 def result_of(rebuilder: Rebuilder, outcome: Outcome | None, name: str) -> dict[str, Any]:

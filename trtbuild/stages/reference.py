@@ -13,7 +13,7 @@ from trtbuild.errors import StageError
 from trtbuild.model.cases import Case, CaseWriter
 from trtbuild.model.inputs import SIZES, fitted, shape_of
 from trtbuild.model.onnx_file import load_structure, output_types
-from trtbuild.model.runner import open_model
+from trtbuild.model.runner import UnsupportedModelError, open_model
 from trtbuild.stages.demand import stage_demand
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Source(Protocol):
 def run(context: StageContext) -> None:
     """Write reference.npz and reference.json: cases at min, opt and max, then the data.
 
-    Raises StageError where the data does not fit the model, or the model fails on it.
+    Where only a GPU can run the source (an ONNX file with plugins) they have inputs alone, with a
+    warning. Raises StageError where the data does not fit the model, or the model fails on it.
     """
     demand = stage_demand(context, context.options)
     context.reporter.progress("loading the source model")
@@ -116,7 +117,14 @@ def _warn_not_finite(outputs: Arrays, kind: str, reporter: Reporter) -> None:
 
 def _open_source(source: Options, context: StageContext, names: tuple[str, ...]) -> Source:
     if source["kind"] == "onnx":
-        return _Onnx(context.inputs["onnx"], names)
+        try:
+            return _Onnx(context.inputs["onnx"], names)
+        except UnsupportedModelError as error:
+            context.reporter.warn(
+                f"the source model is not run, so nothing says what is right: {error.what}; "
+                f"{error.hint}"
+            )
+            return _Unknown()
     if source["kind"] == "exported_program":
         return _Program(context.inputs["program"], names)
     return _Module(source, context, names)
@@ -130,6 +138,13 @@ class _Onnx:
 
     def run(self, values: Arrays) -> Arrays:
         return self._runner.run(values, self._names)
+
+
+class _Unknown:
+    """A model that does not run here."""
+
+    def run(self, _: Arrays) -> Arrays:
+        return {}
 
 
 class _Module:

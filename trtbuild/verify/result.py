@@ -135,12 +135,19 @@ class Result:
             f"or let `trtbuild sensitivity RECIPE --precision {self.precision}` find the fewest"
         )
 
+    @property
+    def passed(self) -> bool | None:
+        """Whether everything was compared and is within its limits; None where nothing was."""
+        if self.complete and not self.failures:
+            return True if any(step.outputs for step in self.steps) else None
+        return False
+
     def document(self) -> dict[str, Any]:
         """verify.json; numbers that JSON lacks (an infinite ratio: no difference) are null."""
         return {
             "format": FORMAT,
             "precision": self.precision,
-            "passed": self.complete and not self.failures,
+            "passed": self.passed,
             "failures": self.failures,
             "steps": [_step(step) for step in self.steps],
             "metrics": {name: _score(score) for name, score in self.scores.items()},

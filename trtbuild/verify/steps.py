@@ -52,6 +52,11 @@ class Comparer:
         self._counted = frozenset(reader.counted())
         self.last: Results | None = None
 
+    @property
+    def has_source(self) -> bool:
+        """Whether the source model was run, so that there is something to compare with."""
+        return bool(self._reader.output_names())
+
     def compare(self, name: str, model: Model) -> Step:
         """Run a step over every case that has its inputs, and judge its outputs.
 
