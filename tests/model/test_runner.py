@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.model.nets import WEIGHT, in_float16, mlp, save
 from trtbuild.errors import StageError
@@ -96,7 +96,11 @@ def test_an_operator_that_the_cpu_lacks_is_told_apart_from_a_wrong_graph(tmp_pat
 
 def test_a_model_older_than_the_kernels_says_how_to_raise_it(tmp_path: Path) -> None:
     model = mlp()
+    bias = numpy_helper.from_array(np.zeros(WEIGHT.shape[1:], np.float32), "b")
+    model.graph.initializer.append(bias)
     model.graph.node[0].op_type = "Gemm"
+    model.graph.node[0].input.append("b")
+    model.graph.node[0].attribute.append(helper.make_attribute("broadcast", 1))
     model.opset_import[0].version = 6
     with pytest.raises(UnsupportedModelError) as error:
         open_model(save(model, tmp_path / "model.onnx"))
