@@ -42,7 +42,7 @@ def input_from_file(path: Path, tensor: Tensor, shape: Shape) -> Array:
     dtype = numpy_dtype(tensor.dtype, tensor.name)
     try:
         found = np.load(path) if path.suffix == ".npy" else np.fromfile(path, np.uint8)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:  # EOFError: an empty .npy
         raise StageError(
             f"input '{tensor.name}' cannot be read: {error}", where=str(path)
         ) from error
