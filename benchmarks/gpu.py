@@ -1,12 +1,13 @@
 """Everything that needs a GPU, in one run: the tests, then the models, each beside its baselines.
 
-    python -m benchmarks.gpu [--out FOLDER] [--minutes M] [--tests | --models] [--append]
-                             [RECIPE ...]
+    python -m benchmarks.gpu [--out FOLDER] [--only PART ...] [--minutes M] [RECIPE ...]
 
 Builds every engine on this machine from its recipe, verifies it on the GPU, and measures it. The
 results go to FOLDER (benchmarks/results) as soon as there are some: gpu-NAME-VERSION.json, the
 JUnit files of the tests beside it, and as .md the table that is printed at the end. What there is
-no time for is named.
+no time for is named. The parts can be run one by one (--append keeps what is there of today, and
+--work FOLDER the engines): together (tests that may run side by side), alone (the other tests),
+build, and measure.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -51,8 +53,9 @@ PACKAGES = (
     "nvidia-modelopt",
     "numpy",
 )
-TOGETHER = ("tests/gpu/test_stage.py", "tests/gpu/test_commands.py", "tests/gpu/test_release.py")
-"""Tests that nothing else on the GPU disturbs; those about memory and times run alone."""
+ALONE = ("tests/gpu/test_agreement.py", "tests/gpu/test_device.py", "tests/gpu/test_memory.py")
+"""Tests of times and of memory, which others on the GPU would disturb."""
+PARTS = ("together", "alone", "build", "measure")
 
 
 @dataclass
@@ -80,9 +83,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("recipes", nargs="*", type=Path, help="default: all that are shown")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--minutes", type=float, default=60, help="begin nothing new after this")
-    only = parser.add_mutually_exclusive_group()
-    only.add_argument("--tests", action="store_true", help="the tests only")
-    only.add_argument("--models", action="store_true", help="the models only")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument("--work", type=Path, help="where engines are kept for another run")
     parser.add_argument(
         "--append", action="store_true", help="keep what else the file of today has"
     )
@@ -92,14 +94,18 @@ def main(arguments: list[str]) -> int:
         print(found.reason)
         return 2
     report = _report(options.out, found.devices[0], options.minutes)
-    recipes = [] if options.tests else options.recipes or [ROOT / name for name in RECIPES]
+    parts = set(options.only)
+    recipes = [path.resolve() for path in options.recipes or [ROOT / name for name in RECIPES]]
+    recipes = recipes if parts & {"build", "measure"} else []
     if options.append:
-        _take_over(report, {recipe.stem for recipe in recipes}, tests_too=options.models)
-    good = options.models or run_tests(report)
-    with tempfile.TemporaryDirectory() as folder:
-        models = Models(Path(folder), report.document, report.save, report.left)
-        for recipe in recipes:
-            good &= models.run(recipe.resolve())
+        _take_over(report, {recipe.stem for recipe in recipes}, parts)
+    good = run_tests(report, parts)
+    with ExitStack() as stack:
+        folder = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        models = Models(folder, report.document, report.save, report.left)
+        good &= models.build(recipes)
+        if "measure" in parts:
+            models.measure()
     text = table(report.document)
     report.path.with_suffix(".md").write_text(text)
     print(text)
@@ -127,7 +133,7 @@ def _report(folder: Path, device: DeviceFacts, minutes: float) -> Report:
     return Report(path, document, time.monotonic() + minutes * 60)
 
 
-def _take_over(report: Report, again: set[str], *, tests_too: bool) -> None:
+def _take_over(report: Report, again: set[str], parts: set[str]) -> None:
     """Keep the earlier results of the same day, GPU and versions, but for what is run again."""
     try:
         earlier = json.loads(report.path.read_text())
@@ -135,8 +141,7 @@ def _take_over(report: Report, again: set[str], *, tests_too: bool) -> None:
         return
     same = ("format", "date", "gpu", "driver", "python", "versions")
     if all(earlier.get(key) == report.document[key] for key in same):
-        if tests_too:
-            report.document["tests"] = earlier["tests"]
+        report.document["tests"] = [t for t in earlier["tests"] if t["part"] not in parts]
         report.document["models"] = [m for m in earlier["models"] if m["recipe"] not in again]
         report.document["not_run"] = [n for n in earlier["not_run"] if n.split()[0] not in again]
 
@@ -154,20 +159,21 @@ def without_places(text: str) -> str:
     return re.sub(re.escape(tempfile.gettempdir()) + r"/(?:[\w.+-]+/)*", "", text)
 
 
-def run_tests(report: Report) -> bool:
+def run_tests(report: Report, parts: set[str]) -> bool:
     """`pytest -m gpu`: those that may run side by side, then the others."""
-    workers = ["-n", str(min(6, os.cpu_count() or 1))] if _version("pytest-xdist") else []
-    alone = ["tests/gpu", *(f"--ignore={path}" for path in TOGETHER)]
-    good = _pytest(report, "together", [*workers, *TOGETHER])
-    return _pytest(report, "alone", alone) and good
+    workers = ["-n", str(min(8, os.cpu_count() or 1))] if _version("pytest-xdist") else []
+    together = ["tests/gpu", *(f"--ignore={path}" for path in ALONE)]
+    good = "together" not in parts or _pytest(report, "together", [*workers, *together])
+    return ("alone" not in parts or _pytest(report, "alone", [*ALONE])) and good
 
 
 def _pytest(report: Report, name: str, arguments: list[str]) -> bool:
     xml = report.path.with_name(f"{report.path.stem}-tests-{name}.xml")
     xml.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={xml}"]
+    command += ["-p", "no:benchmark"]  # which warns beside xdist, and warnings are errors
     done = subprocess.run([*command, *arguments], cwd=ROOT, check=False)
-    report.document["tests"].append(_test_results(xml, arguments))
+    report.document["tests"].append({"part": name, **_test_results(xml, arguments)})
     report.save()
     return done.returncode == 0
 

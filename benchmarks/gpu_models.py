@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trtbuild.cuda.lease import acquire
+from benchmarks.gpu_table import GOOD
+from trtbuild.cuda.lease import FOLDER_VARIABLE, acquire
 from trtbuild.cuda.probe import probe
 from trtbuild.graph.action import SourceFile, Task
-from trtbuild.graph.execute import LocalExecutor, Request
 from trtbuild.graph.plan import plan
 from trtbuild.recipe.load import load_recipes
 
 QUICK = {"warmup_ms": 300, "duration_s": 1.0, "rounds": 10, "round_ms": 50}
-LAUNCHES: dict[str, dict[str, Any]] = {  # beside the recipe's own settings
-    "no copies": {"transfers": False},
-    "own graph": {"transfers": False, "cuda_graph": "capture"},
-    "runtime graph": {"transfers": False, "cuda_graph": "runtime"},
-}
+GRAPH = {"transfers": False, "cuda_graph": "capture"}
 TORCH_TYPES = {"fp16": "float16", "bf16": "bfloat16"}
 SLOWEST = 5
 """Layers that are kept of each engine; some have hundreds."""
@@ -33,116 +30,134 @@ OF_ONE_CARD = ("uuid", "pci_bus")
 
 @dataclass
 class Models:
-    """Measures recipes into a document, in a folder that can be thrown away."""
+    """Measures recipes into a document, in a folder that can be kept for another run."""
 
     folder: Path
     document: dict[str, Any]
     save: Callable[[], None]
     left: Callable[[], float]  # seconds until no new step begins
+    runs: dict[Path, Any] = field(default_factory=dict)  # by recipe, what `trtbuild run` said
 
-    def run(self, recipe: Path) -> bool:
-        """Every variant of a recipe; whether all that could be built were verified."""
-        models = self.document["models"]
-        if self.left() < 0:
-            self._not_run(recipe.stem)
-            return True
-        print(f"== {recipe.stem}: building and verifying", flush=True)
+    def build(self, recipes: list[Path]) -> bool:
+        """Builds and verifies all recipes side by side; whether all that was built is verified.
+
+        Neither is about time: TensorRT-RTX tries no kernels out where it builds. So each recipe
+        has leases of its own here.
+        """
+        with ThreadPoolExecutor(len(recipes) or 1) as pool:
+            self.runs = dict(zip(recipes, pool.map(self._built, recipes), strict=True))
+        for recipe, run in self.runs.items():
+            self.document["models"] += _models(recipe, run, self.folder / "out")
+        self.save()
+        models = [model for model in self.document["models"] if not model.get("not_built")]
+        return all(model.get("verify", {}).get("verdict") in GOOD for model in models)
+
+    def measure(self) -> None:
+        """Every engine that was verified, the GPU leased."""
+        for recipe, run in self.runs.items():
+            models = [
+                model
+                for model in self.document["models"]
+                if model["recipe"] == recipe.stem and model.get("verify", {}).get("verdict") in GOOD
+            ]
+            if "error" in run:
+                continue
+            if self.left() < 0:
+                self.document["not_run"].append(recipe.stem)
+                self.save()
+                continue
+            print(f"== {recipe.stem}: measuring", flush=True)
+            self._measure(recipe, {task["id"]: task for task in run["tasks"]}, models)
+
+    def _built(self, recipe: Path) -> dict[str, Any]:
         command = [sys.executable, "-m", "trtbuild", "run", str(recipe), "--json", "--continue"]
         places = ["--cache", str(self.folder / "cache"), "--out", str(self.folder / "out")]
-        command += [*places, "--only", "verify"]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        leases = self.folder / "leases" / recipe.stem
+        leases.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [*command, *places, "--only", "verify", "-j", "4"],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, FOLDER_VARIABLE: str(leases)},
+        )
         try:
-            (run,) = json.loads(done.stdout)["recipes"]
+            (found,) = json.loads(done.stdout)["recipes"]
         except (ValueError, KeyError):
             why = f"exit code {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-            models.append({"recipe": recipe.stem, "error": why})
+            return {"error": why}
+        print(f"== {recipe.stem}: built and verified", flush=True)
+        run: dict[str, Any] = found
+        return run
+
+    def _measure(self, recipe: Path, tasks: dict[str, Any], models: list[dict[str, Any]]) -> None:
+        (loaded,) = load_recipes([recipe])
+        planned = {task.id: task for task in plan(loaded)}
+        wanted = [
+            (model, name, request)
+            for model in models
+            for name, request in _requests(recipe, planned, tasks, model["variant"])
+        ]
+        results = self.folder / f"{recipe.stem}.jsonl"
+        while wanted and self.left() > 0:
+            results.unlink(missing_ok=True)
+            log = self._process([request for _, _, request in wanted], results)
+            done = [json.loads(line) for line in results.read_text().splitlines()]
+            if not done or ("error" not in done[-1] and len(done) < len(wanted)):
+                done.append({"error": "the process ended", "log": log[-2000:]})
+            for (model, name, _), document in zip(wanted, done, strict=False):
+                model.setdefault("measured", {})[name] = _shortened(document, name)
+            wanted = wanted[len(done) :]
             self.save()
-            return False
-        tasks = {task["id"]: task for task in run["tasks"]}
-        variants = [task["variant"] for task in tasks.values() if task["stage"] == "build"]
-        found = [self._variant(recipe, tasks, variant) for variant in variants]
-        built = [model for model in found if "measured" in model]
-        return bool(built) and all(model["verify"]["verdict"] == "EXECUTED" for model in built)
+        self.document["not_run"] += [
+            f"{recipe.stem} {model['variant']} {name}" for model, name, _ in wanted
+        ]
 
-    def _not_run(self, name: str) -> None:
-        self.document["not_run"].append(name)
-        self.save()
+    def _process(self, requests: list[Any], results: Path) -> str:
+        """Works requests off in a process of their own, within the time; what it printed."""
+        path = self.folder / "requests.json"
+        path.write_text(json.dumps(requests))
+        results.touch()
+        command = [sys.executable, "-m", "benchmarks.gpu_stages", str(path), str(results)]
+        log = self.folder / "measuring.log"
+        with (
+            acquire(probe().devices[:1], lambda text: print(text, flush=True)),
+            log.open("w") as sink,
+        ):
+            process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+            try:
+                process.wait(timeout=max(1.0, self.left()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return log.read_text(errors="replace")
 
-    def _variant(self, recipe: Path, tasks: dict[str, Any], variant: str) -> dict[str, Any]:
-        """The entry of one variant, which grows in the document while it is measured."""
+
+def _models(recipe: Path, run: dict[str, Any], outputs: Path) -> Iterator[dict[str, Any]]:
+    """An entry for each variant: what became of build and verify."""
+    if "error" in run:
+        yield {"recipe": recipe.stem, "error": run["error"]}
+        return
+    tasks = {task["id"]: task for task in run["tasks"]}
+    for variant in [task["variant"] for task in tasks.values() if task["stage"] == "build"]:
         build = tasks[f"build:{variant}"]
         found: dict[str, Any] = {
             "recipe": recipe.stem,
             "variant": variant,
             "build": {key: build[key] for key in ("verdict", "seconds", "error")},
-            "verify": _verified(tasks.get(f"verify:{variant}")),
+            "verify": _verified(tasks.get(f"verify:{variant}"), outputs / run["name"] / variant),
         }
-        self.document["models"].append(found)
-        self.save()
         if not build["outputs"]:
-            before = [t["error"] for t in tasks.values() if t["variant"] == variant and t["error"]]
-            found["not_built"] = before[0] if before else build["error"]
-            self.save()
-            return found
-        print(f"== {recipe.stem} {variant}: measuring", flush=True)
-        found["measured"] = {}
-        for name, document in self._measurements(recipe, tasks, variant):
-            found["measured"][name] = _without_the_card(document)
-            self.save()
-        return found
-
-    def _measurements(
-        self, recipe: Path, tasks: dict[str, Any], variant: str
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The benchmark stage in child processes: with baselines, then by each way to launch."""
-        (loaded,) = load_recipes([recipe])
-        planned = {task.id: task for task in plan(loaded)}
-        export = planned["export"]
-        inputs = {"engine": _output(tasks[f"build:{variant}"], "engine.plan")}
-        options = {**planned[f"benchmark:{variant}"].options, **QUICK}
-        beside = {
-            "source": export.options["source"],
-            "baselines": _baselines(export, variant),
-            "layer_profile": True,
-        }
-        files = {"model": _output(tasks["export"], "model.onnx"), **_source_files(export, recipe)}
-        yield "with baselines", self._stage({**options, **beside}, {**inputs, **files}, recipe)
-        for name, changes in LAUNCHES.items():
-            if self.left() < 0:
-                self._not_run(f"{recipe.stem} {variant} {name}")
-                return
-            whole = self._stage({**options, **changes}, inputs, recipe)
-            yield name, {key: whole[key] for key in ("settings", "points", "error") if key in whole}
-
-    def _stage(
-        self, options: dict[str, Any], inputs: dict[str, Path], recipe: Path
-    ) -> dict[str, Any]:
-        """The benchmark's document, or its error."""
-        request = Request(
-            module="trtbuild.stages.benchmark",
-            options=options,
-            inputs=inputs,
-            folder=recipe.parent,
-            project=recipe.parent,
-            exclude=(),
-            environment={},
-        )
-        scratch = Path(tempfile.mkdtemp(dir=self.folder))
-        with acquire(probe().devices[:1], lambda text: print(text, flush=True)):
-            done = LocalExecutor().run(request, scratch, lambda _text, _fraction: None)
-        if done.error is not None:
-            return {"error": str(done.error), "log": done.log.read_text(errors="replace")[-2000:]}
-        document: dict[str, Any] = json.loads((done.outputs / "benchmark.json").read_bytes())
-        return document
+            before = [t["error"] for t in tasks.values() if t["error"]]
+            found["not_built"] = build["error"] or (before[0] if before else "not run")
+        yield found
 
 
-def _verified(task: dict[str, Any] | None) -> dict[str, Any]:
+def _verified(task: dict[str, Any] | None, folder: Path) -> dict[str, Any]:
     if task is None:
         return {"verdict": "SKIPPED", "error": "", "result": None}
-    result = None
-    for name, output in task["outputs"].items():
-        if name == "verify.json":
-            result = json.loads(Path(output["path"]).read_bytes())
+    path = folder / ("verify.json" if task["verdict"] in GOOD else "verify.failed.json")
+    result = json.loads(path.read_bytes()) if path.is_file() else None
     return {
         "verdict": task["verdict"],
         "seconds": task["seconds"],
@@ -151,17 +166,41 @@ def _verified(task: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _without_the_card(document: dict[str, Any]) -> dict[str, Any]:
+def _requests(
+    recipe: Path, planned: dict[str, Task], tasks: dict[str, Any], variant: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The measurements of one engine: beside other runtimes, and as a CUDA graph."""
+    export = planned["export"]
+    options = {**planned[f"benchmark:{variant}"].options, **QUICK}
+    engine = {"engine": _output(tasks[f"build:{variant}"], "engine.plan")}
+    beside = {
+        "source": export.options["source"],
+        "baselines": _baselines(export, variant),
+        "layer_profile": True,
+    }
+    files = {"model": _output(tasks["export"], "model.onnx"), **_source_files(export, recipe)}
+    folder = str(recipe.parent)
+    yield (
+        "with baselines",
+        {"options": {**options, **beside}, "inputs": {**engine, **files}, "folder": folder},
+    )
+    yield "own graph", {"options": {**options, **GRAPH}, "inputs": engine, "folder": folder}
+
+
+def _shortened(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """What is kept: nothing of the card, the slowest layers, and what is said elsewhere once."""
     for key in OF_ONE_CARD:
         document.get("device", {}).pop(key, None)
     for point in document.get("points", []):
         if "layers" in point:
             point["layers"] = point["layers"][:SLOWEST]
+    if name == "own graph" and "error" not in document:
+        return {key: document[key] for key in ("settings", "points")}
     return document
 
 
-def _output(task: dict[str, Any], name: str) -> Path:
-    return Path(task["outputs"][name]["path"])
+def _output(task: dict[str, Any], name: str) -> str:
+    return str(task["outputs"][name]["path"])
 
 
 def _baselines(export: Task, variant: str) -> list[dict[str, Any]]:
@@ -174,7 +213,9 @@ def _baselines(export: Task, variant: str) -> list[dict[str, Any]]:
     return found
 
 
-def _source_files(export: Task, recipe: Path) -> dict[str, Path]:
+def _source_files(export: Task, recipe: Path) -> dict[str, str]:
     return {
-        ref.role: recipe.parent / ref.path for ref in export.inputs if isinstance(ref, SourceFile)
+        ref.role: str(recipe.parent / ref.path)
+        for ref in export.inputs
+        if isinstance(ref, SourceFile)
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+GOOD = ("EXECUTED", "UP_TO_DATE", "RESTORED")
+
 
 def table(document: dict[str, Any]) -> str:
     """The results as Markdown: engines, then each beside other runtimes, then the tests."""
@@ -19,10 +21,10 @@ def table(document: dict[str, Any]) -> str:
         "",
         "Milliseconds at the recipe's opt shapes: the GPU's compute time; the latency with the",
         "copies to the GPU and back; queries per second with two in flight. Then the median of the",
-        "compute time without copies: plain, and launched as a CUDA graph of our own. A score is",
+        "compute time and queries per second as a CUDA graph of our own without copies. A score is",
         "that of the engine on the recipe's data, in brackets that of the source model.",
         "",
-        "| model | verified | GPU | p99 | latency | p99 | queries/s | no copies | graph |",
+        "| model | verified | GPU | p99 | latency | p99 | queries/s | graph | queries/s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *map(_engine, models),
         "",
@@ -50,7 +52,8 @@ def _name(model: dict[str, Any]) -> str:
 
 def _first(model: dict[str, Any]) -> dict[str, Any]:
     """The measurement with baselines, or {"error": why there is none}."""
-    error = model.get("error") or model.get("not_built") or "not measured"
+    verify = model.get("verify", {})
+    error = model.get("error") or model.get("not_built") or verify.get("error") or "not measured"
     found: dict[str, Any] = model.get("measured", {}).get("with baselines", {"error": error})
     return found
 
@@ -58,7 +61,9 @@ def _first(model: dict[str, Any]) -> dict[str, Any]:
 def _engine(model: dict[str, Any]) -> str:
     first = _first(model)
     if "error" in first:
-        what = "not built: " if "not_built" in model else ""
+        verdict = model.get("verify", {}).get("verdict")
+        what = "not verified: " if verdict == "FAILED" else ""
+        what = "not built: " if "not_built" in model else what
         return f"| {_name(model)} | {what}{_short(first['error'])} | | | | | | | |"
     point = first["points"][0]
     compute, latency = point["metrics"]["gpu_compute"], point["metrics"]["latency"]
@@ -67,13 +72,13 @@ def _engine(model: dict[str, Any]) -> str:
         _verified(model["verify"]),
         *(_ms(summary) for summary in (compute, latency) for _ms in (_median, _p99)),
         f"{point['throughput']:.0f}",
-        *(_launched(model["measured"].get(way)) for way in ("no copies", "own graph")),
+        *_launched(model["measured"].get("own graph")),
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def _verified(verify: dict[str, Any]) -> str:
-    if verify["verdict"] != "EXECUTED":
+    if verify["verdict"] not in GOOD:
         return f"{verify['verdict']}: {_short(verify['error'])}"
     scores = (verify["result"] or {}).get("metrics", {})
     return "; ".join(["passes", *(_score(name, score) for name, score in scores.items())])
@@ -84,13 +89,14 @@ def _score(name: str, score: dict[str, Any]) -> str:
     return f"{name} {score['value']:.4f}{source}"
 
 
-def _launched(document: dict[str, Any] | None) -> str:
+def _launched(document: dict[str, Any] | None) -> tuple[str, str]:
+    """The compute time's median and queries per second, unless it ran without a graph."""
     if document is None or "error" in document:
-        return "-"
+        return "-", "-"
     point = document["points"][0]
-    shown = _median(point["metrics"]["gpu_compute"])
-    wanted = document["settings"]["cuda_graph"]
-    return f"{shown} (no graph)" if wanted and point["cuda_graph"] == "none" else shown
+    if point["cuda_graph"] == "none":
+        return "no graph", "-"
+    return _median(point["metrics"]["gpu_compute"]), f"{point['throughput']:.0f}"
 
 
 def _beside(model: dict[str, Any]) -> Iterator[str]:

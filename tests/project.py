@@ -31,7 +31,15 @@ verify:
 
 
 WITHOUT_CACHE = frozenset(
-    {"validate", "schema", "import-trtexec", "export-trtexec", "verify-release"}
+    {
+        "validate",
+        "schema",
+        "import-trtexec",
+        "export-trtexec",
+        "verify-release",
+        "bench",
+        "compare",
+    }
 )
 """Commands that need no cache."""
 

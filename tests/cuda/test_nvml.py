@@ -26,6 +26,10 @@ def test_processes_that_were_there_before_are_foreign_while_they_stay() -> None:
     assert foreign_processes((10, 11), (10, 42), own=42) == (10,)
 
 
+def test_this_process_is_not_foreign_where_it_measures_again() -> None:
+    assert foreign_processes((10, 42), (10, 42), own=42) == (10,)
+
+
 def test_a_process_that_came_during_the_measurement_is_foreign() -> None:
     assert foreign_processes((), (42, 50), own=42) == (50,)
 

@@ -85,6 +85,11 @@ RECORDED = {
 """Messages of TensorRT proper, or of a machine with a GPU, and what must be said of them."""
 
 RECORDED_AT_LOADING = {
+    "IExecutionContext::enqueueV3: Error Code 1: Myelin ([myelin_graph.h:1259: "
+    "attachExceptionMsgToGraph] MyelinCheckException: cudnn_graph_utils.h:429: CHECK(false) "
+    "failed. cuDNN graph compilation failed: No valid engine configs for Matmul_\n"
+    "Warning: CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH; Reason: FORT_NATIVE_10X engine is only "
+    "supported since Blackwell architecture": "no kernel for an operation",
     "1: [stdArchiveReader.cpp::StdArchiveReader::32] Error Code 1: Serialization (Serialization "
     "assertion magicTagRead == kMAGIC_TAG failed.Magic tag does not match)": (
         "it does not begin as an engine"

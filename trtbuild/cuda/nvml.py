@@ -95,7 +95,8 @@ class Monitor:
 
     def now_us(self) -> int:
         """The time of the newest sample, in the driver's microseconds; 0 where it keeps none."""
-        times = [time for time, _ in self._samples(self._nvml.NVML_PROCESSOR_CLK_SAMPLES, 0)]
+        kinds = (self._nvml.NVML_PROCESSOR_CLK_SAMPLES, self._nvml.NVML_TOTAL_POWER_SAMPLES)
+        times = [time for kind in kinds for time, _ in self._samples(kind, 0)]  # some keep one kind
         return max(times, default=0)
 
     def _samples(self, kind: int, since_us: int) -> list[tuple[int, float]]:
@@ -169,7 +170,7 @@ def foreign_processes(earlier: tuple[int, ...], now: tuple[int, ...], own: int) 
     new = sorted({*now} - {*earlier, own})
     if own not in now:
         new = new[1:]
-    return tuple(sorted({pid for pid in now if pid in earlier} | {*new}))
+    return tuple(sorted({pid for pid in now if pid in earlier and pid != own} | {*new}))
 
 
 def state_warnings(after: GpuState, foreign: tuple[int, ...]) -> tuple[str, ...]:

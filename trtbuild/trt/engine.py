@@ -74,9 +74,10 @@ class Engine:
         """What TensorRT said last, as an error of this engine."""
         said = self.log.errors[-1] if self.log.errors else "TensorRT gave no reason"
         cause = explain(said, LOAD_CAUSES)
-        return StageError(
-            f"{what}: {said}", where=str(self.path), hint=cause.remedy if cause else ""
-        )
+        if cause is None:
+            return StageError(f"{what}: {said}", where=str(self.path))
+        text = f"{what} on {self.device.facts.name}: {cause.meaning}: {said}"
+        return StageError(text, where=str(self.path), hint=cause.remedy)
 
     def _tensor(self, name: str) -> Tensor:
         trt, native = self.flavour.module, self.native

@@ -177,7 +177,16 @@ BUILD_CAUSES = (
     ),
 )
 
+NO_KERNEL = _cause(
+    r"CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH|No valid engine configs for (?P<operation>\w+)",
+    "it has no kernel for an operation of this engine on this GPU",
+    "build another precision for this GPU; TensorRT-RTX compiles kernels where an engine is first "
+    "run, so that the build could not know",
+)
+"""Said of an engine that runs for the first time."""
+
 LOAD_CAUSES = (
+    NO_KERNEL,
     _cause(
         r"magicTag|Magic tag does not match",
         "it does not begin as an engine of this TensorRT does",
