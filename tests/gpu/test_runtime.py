@@ -198,3 +198,14 @@ def test_a_lost_gpu_is_an_error_without_a_hang(engines: Builder, provider: str) 
     assert done.returncode == 0, done.stderr
     assert "illegal" in done.stdout
     assert "hint: the GPU or its context is lost" in done.stdout
+
+
+@pytest.mark.parametrize("kernels", ["lazy", "eager", "none"])
+def test_every_way_to_specialize_kernels_gives_what_the_model_computes(
+    engines: Builder, device: Device, kernels: str
+) -> None:
+    cases = [random_inputs(AFFINE, size) for size in ("min", "max", "opt", "min")]
+    assert AFFINE.expected is not None
+    ran = run_engine(engines(AFFINE), BACKEND, cases, device=device, kernels=kernels)
+    for case, outputs in zip(cases, ran, strict=True):
+        assert np.allclose(outputs["y"], AFFINE.expected(**case)["y"], rtol=1e-3)

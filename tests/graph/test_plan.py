@@ -48,3 +48,12 @@ def test_renamed_inputs_and_outputs_are_followed_to_the_engine(
     build = project.folder / "build/tiny" / precision / "build.json"
     assert '"features"' in build.read_text()
     assert '"logits"' in build.read_text()
+
+
+@pytest.mark.parametrize("kernels", ["eager", "none"])
+def test_verify_runs_the_kernels_that_are_measured(project: Project, kernels: str) -> None:
+    project.tiny(RECIPE + f"benchmark: {{kernel_specialization: {kernels}}}\n")
+    (recipe,) = load_recipes([project.folder / "tiny.yaml"])
+    by_id = {task.id: task for task in plan(recipe)}
+    for stage in ("verify", "benchmark"):
+        assert by_id[f"{stage}:fp32"].options["kernel_specialization"] == kernels

@@ -186,6 +186,7 @@ def _verify(
         "renames": _renames(recipe),
         "tolerance": verify.tolerance.get(variant, {}),
         "metrics": verify.options.get("metrics", {}),
+        **_kernels(recipe),
         # A candidate that does not pass is a result: it is cached, and not chosen.
         **({"required": False} if recipe.best else {}),
     }
@@ -205,6 +206,13 @@ def _verify(
     return Task(
         f"verify:{variant}", "verify", variant, options, tuple(inputs), variant, ("verify",)
     )
+
+
+def _kernels(recipe: Recipe) -> Options:
+    """Verify runs the kernels that are measured: which ones TensorRT-RTX makes decides numbers."""
+    if recipe.build.backend != "tensorrt_rtx" or recipe.benchmark is None:
+        return {}
+    return {"kernel_specialization": recipe.benchmark.options["kernel_specialization"]}
 
 
 def _benchmark(

@@ -72,6 +72,7 @@ def run_engine_on(
             "inputs": [item["name"] for item in variant["inputs"]],
             "tolerance": dict(verify.get("tolerance") or {}),
             "renames": dict(verify.get("renames") or {}),
+            "kernel_specialization": verify.get("kernel_specialization"),
         },
         inputs={"engine": engine, "reference": reference},
         folder=scratch,

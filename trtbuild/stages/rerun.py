@@ -13,6 +13,7 @@ import numpy as np
 
 from trtbuild.benchmark.layers import layer_facts
 from trtbuild.model.cases import CaseReader
+from trtbuild.trt.contexts import EAGER
 from trtbuild.trt.runtime import run_engine
 from trtbuild.verify.steps import Comparer
 
@@ -75,6 +76,7 @@ class _Engine:
         self._old = {new: old for old, new in renames.items()}
         self._new = renames
         self._backend, self._path = options["backend"], context.inputs["engine"]
+        self._kernels = str(options.get("kernel_specialization") or EAGER)
         self.inputs = tuple(self._old.get(name, name) for name in options["inputs"])
         self.layers: list[dict[str, str]] = []
 
@@ -87,5 +89,11 @@ class _Engine:
     def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
         """The outputs of each case."""
         renamed = ({self._new.get(n, n): v for n, v in case.items()} for case in cases)
-        for outputs in run_engine(self._path, self._backend, renamed, inspect=self._inspect):
+        for outputs in run_engine(
+            self._path,
+            self._backend,
+            renamed,
+            inspect=self._inspect,
+            kernels=self._kernels,
+        ):
             yield {self._old.get(name, name): values for name, values in outputs.items()}

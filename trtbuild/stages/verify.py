@@ -19,6 +19,7 @@ from trtbuild.precision.losses import loss_document, measure_losses, suggest_kee
 from trtbuild.precision.names import name_nodes
 from trtbuild.precision.obtained import count_types, node_types
 from trtbuild.precision.prepare import prepare
+from trtbuild.trt.contexts import EAGER
 from trtbuild.trt.plugins import plugins_of
 from trtbuild.verify.metrics import evaluate
 from trtbuild.verify.result import Result, Score, Step
@@ -236,6 +237,7 @@ class _Engine:
     def __init__(self, context: StageContext, names: Mapping[str, str]) -> None:
         self._backend, self._path = str(context.options["backend"]), context.inputs["engine"]
         self._plugins = plugins_of(context.inputs)
+        self._kernels = str(context.options.get("kernel_specialization") or EAGER)
         info: Options = json.loads(context.inputs["info"].read_bytes())
         items: Any = info["inputs"]
         self._names = names
@@ -252,7 +254,12 @@ class _Engine:
 
         feeds = (_with_new_names(values, self._names) for values in cases)
         for outputs in run_engine(
-            self._path, self._backend, feeds, plugins=self._plugins, inspect=self._inspect
+            self._path,
+            self._backend,
+            feeds,
+            plugins=self._plugins,
+            inspect=self._inspect,
+            kernels=self._kernels,
         ):
             yield _with_old_names(outputs, self._names)
 

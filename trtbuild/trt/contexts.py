@@ -11,6 +11,7 @@ from trtbuild.errors import StageError
 from trtbuild.trt.engine import Engine
 
 STATIC, PROFILE, RUNTIME = "static", "profile", "runtime"
+EAGER = "eager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ContextOptions:
     profile: int = 0
     allocation: str = STATIC  # or PROFILE, RUNTIME: we give the memory, for the profile or shapes
     cuda_graph: bool = False  # RTX captures and launches graphs itself
-    kernel_specialization: str = "eager"  # RTX: or "lazy", "none"; TensorRT itself has no such
+    kernel_specialization: str = EAGER  # RTX: or "lazy", "none"; TensorRT itself has no such
     persistent_cache: int = 0  # bytes of the L2 cache
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trtbuild.cuda.device import Device, Stream, open_device
 from trtbuild.errors import StageError
+from trtbuild.trt.contexts import EAGER, ContextOptions, Contexts
 from trtbuild.trt.engine import Engine, opened
 from trtbuild.trt.plugins import NONE, Plugins
 from trtbuild.trt.session import Session
@@ -16,9 +17,11 @@ from trtbuild.trt.tensors import Array, fitted, shape_problems
 class Runner:
     """An engine with a session for each optimization profile that a case needed."""
 
-    def __init__(self, engine: Engine, stream: Stream) -> None:
+    def __init__(self, engine: Engine, stream: Stream, kernels: str = EAGER) -> None:
         self._engine = engine
         self._stream = stream
+        self._kernels = kernels
+        self._contexts = Contexts(engine)
         self._sessions: dict[int, Session] = {}
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -37,9 +40,8 @@ class Runner:
 
     def _session(self, profile: int) -> Session:
         if profile not in self._sessions:
-            native = self._engine.native.create_execution_context()
-            if native is None:
-                raise self._engine.failure("no execution context could be made")
+            options = ContextOptions(profile, kernel_specialization=self._kernels)
+            native = self._contexts.create(options)
             self._sessions[profile] = Session(self._engine, native, self._stream, profile)
         return self._sessions[profile]
 
@@ -52,12 +54,14 @@ def run_engine(
     device: Device | None = None,
     plugins: Plugins = NONE,
     inspect: Callable[[str], None] = lambda _: None,
+    kernels: str = EAGER,
 ) -> Iterator[dict[str, Array]]:
     """The engine's outputs for each case, in order: name -> array in, name -> array out.
 
     Floating-point inputs are rounded to the engine's types; outputs come in the engine's types,
     bfloat16 and float8 as ml_dtypes. Each case runs in the first optimization profile that its
-    shapes fit. `inspect` gets the inspector's JSON of the engine's layers.
+    shapes fit. `inspect` gets the inspector's JSON of the engine's layers. `kernels` is how
+    TensorRT-RTX specializes kernels for shapes: which it runs decides the numbers.
 
     Raises StageError for an engine that does not load here, shapes outside every profile, memory
     that runs out, and a GPU that is lost. Close the iterator, or exhaust it, to give the GPU's
@@ -68,7 +72,7 @@ def run_engine(
     try:
         with opened(path, backend, device, plugins) as engine:
             inspect(engine.layer_information())
-            runner = Runner(engine, device.stream())
+            runner = Runner(engine, device.stream(), kernels)
             for number, case in enumerate(cases):
                 yield _placed(runner, case, number, path)
             device.synchronize()
