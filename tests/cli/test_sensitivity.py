@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.project import Project
@@ -82,10 +86,92 @@ def test_the_lines_it_gives_make_verify_pass(project: Project) -> None:
     assert document["complete"]
     assert document["probes"][0]["node"] == "product1"
     assert document["keeping"] == {"nodes": ["product1"], "enough": True, "settled": True}
-    lines = document["yaml"].replace("int8:\n", "  int8:\n").replace("\n  ", "\n    ")
-    project.write("net.yaml", RECIPE.replace("  int8:\n", lines))
+    project.write("net.yaml", pasted(RECIPE, document["yaml"]))
     after = project.trtbuild("run", "net.yaml")
     assert after.code == 0, after.out + after.err
+
+
+def pasted(recipe: str, lines: str) -> str:
+    """The recipe with its `precisions:` replaced by the lines that were printed."""
+    start = recipe.index("precisions:")
+    return recipe[:start] + lines.rstrip() + recipe[recipe.index("\nbuild:") :]
+
+
+GIVEN = "precisions:\n  fp32: {}\n  int8:\n"
+
+
+@pytest.mark.parametrize(
+    ("precisions", "options"),
+    [
+        ("precisions: [fp32, int8]\n", {}),
+        (
+            "precisions:\n  int8: {base: fp16, per_channel: false, keep_fp32: [product3]}\n",
+            {"base": "fp16", "per_channel": False},
+        ),
+    ],
+)
+def test_the_lines_hold_what_the_recipe_says_already(
+    project: Project, precisions: str, options: dict[str, object]
+) -> None:
+    recipe = RECIPE.replace(GIVEN, precisions)
+    project.write("net.yaml", recipe)
+    found = project.trtbuild("sensitivity", "net.yaml", "--precision", "int8", "--json")
+    assert found.code == 0, found.out + found.err
+    lines = yaml.safe_load(found.json["yaml"])["precisions"]
+    kept = lines["int8"].pop("keep_fp32")
+    assert lines["int8"] == options
+    assert "product1" in kept
+    assert ("product3" in kept) == bool(options)
+    project.write("net.yaml", pasted(recipe, found.json["yaml"]))
+    after = project.trtbuild("run", "net.yaml", "--precision", "int8")
+    assert after.code == 0, after.out + after.err
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_the_probes_that_were_made(project: Project) -> None:
+    """A deep net of slow products, so that there is time to interrupt."""
+    size, depth = 768, 120
+    weight = np.random.default_rng(0).normal(0, size**-0.5, (size, size)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", [f"y{n}", "w"], [f"y{n + 1}"], name=f"product{n}")
+        for n in range(depth)
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "deep",
+        [helper.make_tensor_value_info("y0", TensorProto.FLOAT, ["n", size])],
+        [helper.make_tensor_value_info(f"y{depth}", TensorProto.FLOAT, ["n", size])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]),
+        str(project.folder / "net.onnx"),
+    )
+    data = np.random.default_rng(1).normal(size=(128, size)).astype(np.float32)
+    np.savez(project.folder / "data.npz", y0=data)
+    text = RECIPE.replace("x: {dtype: float32, min: [1, 32], opt: [8, 32], max: [8, 32]}", "y0: {}")
+    shapes = f"{{dtype: float32, min: [1, {size}], opt: [128, {size}], max: [128, {size}]}}"
+    project.write("net.yaml", text.replace("y0: {}", f"y0: {shapes}"))
+    command = project.command("sensitivity", "net.yaml", "--precision", "int8")
+    with subprocess.Popen(
+        command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "sensitivity:int8" in line:
+                break
+        time.sleep(8)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 130
+    kept = project.root / "cache/shared/sensitivity"
+    (file,) = kept.iterdir()
+    made = len(json.loads(file.read_text())["probes"])
+    assert 0 < made < depth
+    again = project.trtbuild(
+        "sensitivity", "net.yaml", "--precision", "int8", "--json", "--seconds", "0.001"
+    )
+    assert again.json["reused"] == made
 
 
 def test_what_was_measured_before_is_not_measured_again(project: Project) -> None:
@@ -105,7 +191,10 @@ def test_what_was_measured_before_is_not_measured_again(project: Project) -> Non
 def test_it_prints_a_table_and_lines_to_paste(project: Project) -> None:
     result = project.trtbuild("sensitivity", "net.yaml", "--precision", "int8")
     assert "4 of 4 nodes measured, each alone in int8:" in result.out
-    assert 'int8:\n    keep_fp32:\n      - "product1"' in result.out
+    assert (
+        "With 1 more in fp32 every case is within the tolerance (the fewest found)." in result.out
+    )
+    assert 'precisions:\n  fp32: {}\n  int8:\n    keep_fp32:\n      - "product1"\n' in result.out
 
 
 def test_a_precision_that_the_recipe_lacks_is_measured_with_its_defaults(project: Project) -> None:

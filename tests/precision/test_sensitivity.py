@@ -19,7 +19,7 @@ from trtbuild.precision.lowfloat import lower
 from trtbuild.precision.pairs import activation_pair, cast_pair, weight_pair
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.quantized import quantize_activations
-from trtbuild.precision.sensitivity import Clock, Probe, fewest_kept, probe_nodes
+from trtbuild.precision.sensitivity import Clock, Keeping, Probe, fewest_kept, probe_nodes, prove
 from trtbuild.precision.switchboard import open_switchboard, round_inputs
 
 CASES = [images(seed=1), images(seed=2)]
@@ -168,3 +168,32 @@ def test_values_of_a_mask_are_no_loss() -> None:
     assert sums.snr_db == CEILING_DB
     sums.add(np.array([7e4], np.float32), np.array([np.inf], np.float32))
     assert sums.snr_db == -math.inf
+
+
+RANKED = ("a", "b", "c", "d", "e", "f")
+
+
+@pytest.mark.parametrize(
+    ("needed", "kept", "settled"),
+    [({"b"}, ("b",), True), ({"a"}, ("b", "a"), True), ({"d"}, ("b", "a", "c", "d", "e"), False)],
+)
+def test_more_nodes_are_kept_until_every_case_is_accepted(
+    needed: set[str], kept: tuple[str, ...], settled: bool
+) -> None:
+    found = Keeping(("b",), enough=True, settled=True)
+    proven = prove(found, RANKED, lambda nodes: needed <= set(nodes), Clock(60))
+    assert proven == Keeping(kept, enough=True, settled=settled)
+
+
+def test_what_was_found_is_proven_once_however_late_and_no_more_than_that() -> None:
+    found = Keeping(("b",), enough=True, settled=True)
+    asked: list[tuple[str, ...]] = []
+
+    def holds(nodes: tuple[str, ...]) -> bool:
+        asked.append(nodes)
+        return False
+
+    assert prove(found, RANKED, holds, Clock(0)) == Keeping(("b",), enough=False, settled=False)
+    assert asked == [("b",)]
+    assert not prove(found, RANKED, holds, Clock(60)).enough
+    assert len(asked[-1]) == len(RANKED)

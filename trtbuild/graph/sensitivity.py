@@ -13,8 +13,9 @@ from trtbuild.graph.request import inputs_of, request_of
 from trtbuild.graph.session import Session
 from trtbuild.graph.toolchain import missing, missing_error
 from trtbuild.recipe.model import Options, Recipe
-from trtbuild.recipe.precision_section import DEFAULTS, UNCHANGED, needs_data
+from trtbuild.recipe.precision_section import BEST, DEFAULTS, UNCHANGED, needs_data
 from trtbuild.stages import STAGES
+from trtbuild.store.digest import canonical_json, digest_of_bytes
 from trtbuild.store.files import write_file
 
 MODULE = "trtbuild.stages.sensitivity"
@@ -64,7 +65,7 @@ def measure(session: Session, search: Search) -> tuple[dict[str, Any], Path] | N
         return None
     store, workspace, recipe = session.store, rebuilder.workspace, rebuilder.recipe
     inputs = inputs_of(task, rebuilder.tasks, workspace, recipe)
-    known = store.root / "shared" / "sensitivity" / f"{recipe.name}-{search.precision}.json"
+    known = store.root / "shared" / "sensitivity" / _file_name(recipe, task)
     if known.is_file():
         inputs["known"] = known
     shown = replace(task, id=f"sensitivity:{search.precision}")
@@ -75,20 +76,58 @@ def measure(session: Session, search: Search) -> tuple[dict[str, Any], Path] | N
     )
     rebuilder.listener.started(recipe, shown, ())
     with store.scratch() as scratch:
-        execution = session.executor.run(
-            request,
-            scratch,
-            lambda text, part: rebuilder.listener.progress(recipe, shown, text, part),
-        )
+        try:
+            execution = session.executor.run(
+                request,
+                scratch,
+                lambda text, part: rebuilder.listener.progress(recipe, shown, text, part),
+            )
+        finally:  # also of what was interrupted: each probe is worth keeping
+            written = scratch / "outputs" / FILE
+            if written.is_file():
+                write_file(known, written.read_bytes())
         if execution.error is not None:
             workspace.keep_failure(replace(task, stage="sensitivity"), execution.log, [])
             raise execution.error
-        content = (execution.outputs / FILE).read_bytes()
+        document: dict[str, Any] = json.loads(written.read_bytes())
+    document["yaml"] = _lines(recipe, search.precision, document["keeping"]["nodes"])
     place = workspace.path(task, FILE)
-    for path in (known, place):
-        write_file(path, content)
-    document: dict[str, Any] = json.loads(content)
+    write_file(place, json.dumps(document, indent=1).encode() + b"\n")
     return document, place
+
+
+def _file_name(recipe: Recipe, task: Task) -> str:
+    """Where the probes are kept: other options of the same precision have a file of their own."""
+    options = {name: value for name, value in task.options.items() if name != "keep_fp32"}
+    digest = digest_of_bytes(canonical_json(options)).text.rpartition(":")[2]
+    return f"{recipe.name}-{task.variant}-{digest[:12]}.json"
+
+
+def _lines(recipe: Recipe, precision: str, nodes: list[str]) -> str:
+    """The recipe's `precisions:` with the nodes kept, to be pasted over it; empty where nothing
+    need be kept beside what the recipe keeps.
+    """
+    if not nodes:
+        return ""
+    lines = ["precisions:"]
+    for name, options in recipe.precisions.items():
+        given = {key: value for key, value in options.items() if DEFAULTS[name].get(key) != value}
+        if name != precision:
+            lines.append(f"  {name}: {_flow(given)}")
+            continue
+        kept: Any = given.pop("keep_fp32", [])
+        lines.append(f"  {name}:")
+        lines += [f"    {key}: {json.dumps(value)}" for key, value in given.items()]
+        lines.append("    keep_fp32:")
+        lines += [f"      - {json.dumps(node)}" for node in (*kept, *nodes)]
+    if recipe.best:
+        lines.append(f"  {BEST}: {{}}")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(options: Options) -> str:
+    """A mapping on one line: JSON is YAML."""
+    return "{" + ", ".join(f"{key}: {json.dumps(value)}" for key, value in options.items()) + "}"
 
 
 def _options(quantize: Task, verify: Task, search: Search) -> Options:

@@ -13,7 +13,7 @@ from trtbuild.errors import StageError
 from trtbuild.model.names import nearest
 from trtbuild.precision.graph import attributes
 from trtbuild.precision.names import select_nodes
-from trtbuild.precision.sites import DEFAULT_OPS, SUPPORTED, Site, find_sites
+from trtbuild.precision.sites import DEFAULT_OPS, Site, find_sites
 
 Eight = Literal["int8", "fp8"]
 
@@ -22,8 +22,8 @@ Eight = Literal["int8", "fp8"]
 class Wish:
     """What the recipe says of an 8-bit precision.
 
-    `op_types` empty means DEFAULT_OPS; `exclude` are node names, patterns or operator types;
-    `attention` is whether products of two activations are quantized too.
+    `op_types` are of QUANTIZABLE, none means DEFAULT_OPS; `exclude` are node names, patterns or
+    operator types; `attention` is whether products of two activations are quantized too.
     """
 
     kind: Eight
@@ -53,10 +53,10 @@ class Choice:
 def choose(model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float]) -> Choice:
     """What of a prepared float32 model is quantized, given the calibrated tensors.
 
-    Raises StageError for an operator that has no kernel of the type, a pattern that matches
-    nothing, and where nothing is left to quantize.
+    Raises StageError for an operator that the model lacks, a pattern that matches nothing, and
+    where nothing is left to quantize.
     """
-    _require_supported(model, wish)
+    _require_present(model, wish)
     excluded = select_nodes(model, wish.exclude, key="exclude")
     nodes = {node.name: node for node in model.graph.node}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
@@ -119,16 +119,9 @@ def _small_convolution(node: onnx.NodeProto, shape: tuple[int, ...], kind: Eight
     return "" if good else "fewer than 16 channels"
 
 
-def _require_supported(model: onnx.ModelProto, wish: Wish) -> None:
-    supported = sorted(SUPPORTED[wish.kind])
+def _require_present(model: onnx.ModelProto, wish: Wish) -> None:
     present = {node.op_type for node in model.graph.node}
     for op_type in wish.op_types:
-        if op_type not in supported:
-            raise StageError(
-                f"TensorRT computes no {op_type} in {wish.kind}{nearest(op_type, supported)}",
-                where="op_types",
-                hint=f"operators that can be quantized to {wish.kind}: {', '.join(supported)}",
-            )
         if op_type not in present:
             raise StageError(
                 f"the model has no {op_type}{nearest(op_type, present)}",

@@ -100,8 +100,7 @@ def fewest_kept(
         on = [node for node in board.nodes if node not in kept]
         return accept(expected, [board.run(on, case) for case in cases])
 
-    cost = {probe.node: probe.noise for probe in probes}
-    ranked = sorted(board.nodes, key=lambda node: (-cost.get(node, 0.0), node))
+    ranked = rank(board.nodes, probes)
     if accepted(set()):
         return Keeping((), enough=True, settled=True)
     low, high = 0, 1  # keeping `low` is too few, keeping `high` is enough in the end
@@ -119,6 +118,32 @@ def fewest_kept(
         if accepted(kept - {node}):
             kept.remove(node)
     return Keeping(tuple(n for n in ranked if n in kept), enough=True, settled=not clock.over)
+
+
+def rank(nodes: Sequence[str], probes: Sequence[Probe]) -> list[str]:
+    """The nodes that cost most first; those without a probe last."""
+    cost = {probe.node: probe.noise for probe in probes}
+    return sorted(nodes, key=lambda node: (-cost.get(node, 0.0), node))
+
+
+def prove(
+    found: Keeping, ranked: Sequence[str], holds: Callable[[tuple[str, ...]], bool], clock: Clock
+) -> Keeping:
+    """What was found on a few cases, with as many more nodes as it takes to hold on all of them.
+
+    `holds` says whether the outputs are accepted on every case with these nodes kept. It is asked
+    once at least, however late it is; then more nodes are added, the costliest first, twice as
+    many each time.
+    """
+    rest = [node for node in ranked if node not in found.nodes]
+    more = 0
+    while True:
+        kept = (*found.nodes, *rest[:more])
+        if holds(kept):
+            return Keeping(kept, enough=True, settled=found.settled and more <= 1)
+        if more == len(rest) or clock.over:
+            return Keeping(kept, enough=False, settled=more == len(rest))
+        more = min(max(1, 2 * more), len(rest))
 
 
 def _noise(expected: Sequence[Arrays], got: Sequence[Arrays]) -> float:

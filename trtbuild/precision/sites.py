@@ -13,16 +13,14 @@ from dataclasses import dataclass
 import onnx
 
 from trtbuild.precision.graph import attributes, element_types
+from trtbuild.recipe.precision_section import QUANTIZABLE
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 RESIDUAL = "Add"
 DEFAULT_OPS = (*WEIGHTED, RESIDUAL)
 
-OTHERS = ("AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Resize")
+OTHERS = tuple(op for op in QUANTIZABLE["int8"] if op not in DEFAULT_OPS)
 """Operators that TensorRT can compute in int8 too, quantized only where the recipe names them."""
-
-SUPPORTED = {"int8": frozenset((*DEFAULT_OPS, *OTHERS)), "fp8": frozenset(DEFAULT_OPS)}
-"""Operators that have a kernel of each type (ModelOpt quantizes the same ones to fp8)."""
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 

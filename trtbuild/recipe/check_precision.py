@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from trtbuild.recipe.precision_section import (
     BEST,
     DEFAULTS,
+    QUANTIZABLE,
     UNCHANGED,
     candidates,
     needs_data,
@@ -31,6 +33,7 @@ def check_precisions(raw: RawRecipe) -> Iterator[Problem]:
         for option in given or {}:
             if option not in DEFAULTS[name]:
                 yield _no_such_option(name, option)
+        yield from _operators(name, given)
         if needs_data(name, given) and "calibration" not in raw:
             key: Key = ("precisions", name) if isinstance(precisions, dict) else ("precisions",)
             yield Problem(
@@ -59,6 +62,19 @@ def check_calibration(raw: RawRecipe, has: Has) -> Iterator[Problem]:
             if has("calibration", option):
                 text = f"a table is calibrated already: it takes no {option}"
                 yield Problem(("calibration", option), text)
+
+
+def _operators(name: str, given: Any) -> Iterator[Problem]:
+    """Operators that have no kernel of an 8-bit type."""
+    known = QUANTIZABLE.get(name, ())
+    asked = (given or {}).get("op_types", ())
+    for index, op_type in enumerate(asked if isinstance(asked, list) else ()):
+        if known and isinstance(op_type, str) and op_type not in known:
+            yield Problem(
+                ("precisions", name, "op_types", index),
+                f"TensorRT computes no {op_type} in {name}{did_you_mean(op_type, known)}",
+                f"operators that can be quantized to {name}: {', '.join(known)}",
+            )
 
 
 def _no_such_option(name: str, option: str) -> Problem:

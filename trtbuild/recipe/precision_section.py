@@ -36,6 +36,19 @@ DEFAULTS: dict[str, Options] = {
 """The options that each precision has, and what they are where the recipe does not say."""
 
 
+QUANTIZABLE: dict[str, tuple[str, ...]] = {
+    "int8": (
+        *("Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool"),
+        *("MatMul", "MaxPool", "Resize"),
+    ),
+    "fp8": ("Add", "Conv", "ConvTranspose", "Gemm", "MatMul"),
+}
+"""The operators that TensorRT has kernels of each 8-bit type for (ModelOpt quantizes the same
+ones to fp8)."""
+
+RANDOM_SAMPLES = 128
+"""Of `calibration: {random: ...}`, where the recipe does not say how many."""
+
 BEST = "best"
 """Among the precisions it says that the others are candidates, of which the best is kept."""
 
@@ -68,10 +81,13 @@ def calibration_section(raw: RawCalibration, dataset: Dataset | None) -> Calibra
     """The calibration that a recipe asks for; `dataset` is its dataset, already made."""
     if "random" in raw:
         dataset = Dataset("random", {"seed": int(raw["random"].get("seed", 0))}, ())
+    samples = whole(raw.get("samples"))
+    if samples is None and dataset is not None and dataset.kind == "random":
+        samples = RANDOM_SAMPLES  # noise has no end of its own
     options: Options = {
         "method": raw.get("method", "percentile"),
         "percentile": float(raw.get("percentile", 99.99)),
-        "samples": whole(raw.get("samples")),
+        "samples": samples,
         "batch": whole(raw.get("batch")),
     }
     return Calibration(dataset, raw.get("table"), options)

@@ -29,6 +29,8 @@ def print_sensitivity(document: dict[str, Any], place: Path) -> None:
     elif not keeping["nodes"]:
         print("\nThe outputs are within the tolerance: nothing need be kept in fp32.")
     else:
-        few = "the fewest that reach the tolerance" if keeping["settled"] else "enough"
-        print(f"\nKeep {len(keeping['nodes'])} in fp32 ({few}); below `precisions:` in the recipe:")
-        print("  " + document["yaml"].rstrip().replace("\n", "\n  "))
+        few = "the fewest found" if keeping["settled"] else "perhaps not the fewest: time was up"
+        count = len(keeping["nodes"])
+        print(f"\nWith {count} more in fp32 every case is within the tolerance ({few}).")
+        print("In place of `precisions:` in the recipe:\n")
+        print(document["yaml"].rstrip())

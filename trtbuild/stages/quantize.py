@@ -16,24 +16,12 @@ from trtbuild.model.onnx_file import (
     output_types,
     save_model,
 )
-from trtbuild.precision.cases import Cases, open_cases
+from trtbuild.precision.cases import open_cases
 from trtbuild.precision.constants import LARGEST
 from trtbuild.precision.describe import describe
-from trtbuild.precision.lowfloat import Lowered, lower
-from trtbuild.precision.quantized import (
-    Ground,
-    Quantized,
-    quantize_activations,
-    quantize_weights,
-)
-from trtbuild.precision.table import read_table
-from trtbuild.stages.wishes import (
-    base_of,
-    calibration_batches,
-    eight_bit_wish,
-    int4_wish,
-    names_of,
-)
+from trtbuild.precision.lowfloat import Lowered
+from trtbuild.stages.convert import convert
+from trtbuild.stages.wishes import base_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +48,7 @@ def run(context: StageContext) -> None:
             "dataset: give `verify: {dataset: ...}` to measure them on real data"
         )
     with open_cases(reference, inputs, options.get("renames")) as cases:
-        result = _convert(model, context, cases)
+        result = convert(model, context, cases)
     context.reporter.progress("checking and writing", 0.95)
     target = result.model
     lowered = result if isinstance(result, Lowered) else result.lowered
@@ -70,41 +58,6 @@ def run(context: StageContext) -> None:
     document = describe(result, options["precision"], base_of(options), _tool(lowered))
     _write(target, context.outputs / "model.onnx")
     (context.outputs / "quantize.json").write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _convert(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Lowered | Quantized:
-    options: Any = context.options
-    ground = Ground(
-        base=base_of(options),
-        keep_io_types=bool(options.get("keep_io_types", True)),
-        keep_fp32=names_of(options, "keep_fp32"),
-        cases=cases,
-        progress=context.reporter.progress,
-    )
-    match options["precision"]:
-        case "fp16" | "bf16" as low:
-            return lower(
-                model,
-                low,
-                keep_io_types=ground.keep_io_types,
-                keep_fp32=ground.keep_fp32,
-                cases=cases,
-                progress=ground.progress,
-            )
-        case "int8" | "fp8" as kind:
-            wish = eight_bit_wish(options, kind)
-            table = read_table(context.inputs["calibration"])
-            return quantize_activations(model, wish, table.amax, ground)
-        case "int4":
-            wish4 = int4_wish(options)
-            what = f"measuring activations for {wish4.method}"
-            return quantize_weights(model, wish4, calibration_batches(context, what), ground)
-        case other:
-            raise StageError(
-                f"'{other}' is no precision that changes the graph",
-                where="precision",
-                hint="the precisions are fp16, bf16, int8, fp8 and int4",
-            )
 
 
 def _declared_types(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trtbuild.errors import StageError
@@ -19,9 +20,18 @@ from trtbuild.precision import int4
 from trtbuild.precision.cases import open_cases
 from trtbuild.precision.choice import Wish
 from trtbuild.precision.pairs import Pair, activation_pair, cast_pair, weight_pair
-from trtbuild.precision.sensitivity import Clock, Keeping, Probe, fewest_kept, probe_nodes
+from trtbuild.precision.sensitivity import (
+    Clock,
+    Keeping,
+    Probe,
+    fewest_kept,
+    probe_nodes,
+    prove,
+    rank,
+)
 from trtbuild.precision.switchboard import open_switchboard
 from trtbuild.precision.table import read_table
+from trtbuild.stages.proof import Proof
 from trtbuild.stages.wishes import (
     CASTS,
     calibration_batches,
@@ -49,30 +59,37 @@ SECONDS = 120.0
 CASES = 4
 """Where the options do not say: how long, and on how many cases of the reference."""
 
+_WRITTEN_EVERY = 2.0  # seconds, while probes are made
+
 _PROBING = 0.7  # share of the time that goes into probes; the rest is for the search
 
 
 def run(context: StageContext) -> None:
-    """Write sensitivity.json. Options: those of quantize, and seconds, cases and tolerance."""
+    """Write sensitivity.json. Options: those of quantize, and seconds, cases and tolerance.
+
+    The file is written while probes are made too, so that an interrupt loses few of them.
+    """
     options: Any = context.options
     seconds = float(options.get("seconds") or SECONDS)
     model = load_model(context.inputs["model"])
     inputs, reference = parse_inputs(options["inputs"]), context.inputs["reference"]
+    clock, probing = Clock(seconds), Clock(seconds * _PROBING)
     with open_cases(reference, inputs, options.get("renames")) as cases:
         pair = _pair(model, context, cases)
         some = cases.typical(int(options.get("cases") or CASES))
-    key = _key(context, len(some))
-    known = _known(context, key)
-    clock, probing = Clock(seconds), Clock(seconds * _PROBING)
-    with open_switchboard(pair.exact, pair.rounded) as board:
-        probes = _probe(board, some, probing, known, context)
-        context.reporter.progress("finding the fewest nodes to keep", _PROBING)
-        judged = _Judge(options)
-        keeping = fewest_kept(board, some, probes, judged.accept, clock)
-        document = _document(key, board, probes, keeping, str(options["precision"]))
-        document["reused"] = sum(probe.node in known for probe in probes)
-    text = json.dumps(document, indent=1, allow_nan=False)
-    (context.outputs / "sensitivity.json").write_text(text + "\n")
+        key = _key(context, len(some))
+        known = _known(context, key)
+        with open_switchboard(pair.exact, pair.rounded) as board:
+            record = _Record(context, key, board.nodes, known)
+            record.probe(board, some, probing)
+            context.reporter.progress("finding the fewest nodes to keep", _PROBING)
+            probes = record.probes()
+            keeping = fewest_kept(board, some, probes, _Judge(options).accept, clock)
+            nodes = board.nodes
+        if keeping.enough:
+            proof = Proof(context, cases)
+            keeping = prove(keeping, rank(nodes, probes), proof.holds, clock)
+    record.write(keeping)
 
 
 def _pair(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Pair:
@@ -102,21 +119,57 @@ def _without(wish: W, keep: tuple[str, ...]) -> W:
     return replace(wish, exclude=(*wish.exclude, *keep))
 
 
-def _probe(
-    board: Switchboard,
-    cases: Sequence[Arrays],
-    clock: Clock,
-    known: dict[str, Probe],
-    context: StageContext,
-) -> list[Probe]:
-    probes = []
-    for probe in probe_nodes(board, cases, clock, known=known):
-        probes.append(probe)
-        done = len(probes) / len(board.nodes)
-        context.reporter.progress(
-            f"measuring node {len(probes)} of {len(board.nodes)}: {probe.node}", done * _PROBING
-        )
-    return sorted(probes, key=lambda probe: (-probe.noise, probe.node))
+class _Record:
+    """The probes as they are made, and sensitivity.json."""
+
+    def __init__(
+        self, context: StageContext, key: str, nodes: tuple[str, ...], known: dict[str, Probe]
+    ) -> None:
+        self._context, self._key, self._nodes, self._known = context, key, nodes, known
+        self._found: list[Probe] = []
+
+    def probe(self, board: Switchboard, cases: Sequence[Arrays], clock: Clock) -> None:
+        """Measure the nodes that are not known, as long as there is time."""
+        total, written = len(self._nodes), time.monotonic()
+        for probe in probe_nodes(board, cases, clock, known=self._known):
+            self._found.append(probe)
+            done = len(self._found)
+            self._context.reporter.progress(
+                f"measuring node {done} of {total}: {probe.node}", done / total * _PROBING
+            )
+            if time.monotonic() - written > _WRITTEN_EVERY:
+                self.write(Keeping((), enough=False, settled=False))
+                written = time.monotonic()
+
+    def probes(self) -> list[Probe]:
+        """Those made and those known, the node that costs most first."""
+        return sorted(self._found, key=lambda probe: (-probe.noise, probe.node))
+
+    def write(self, keeping: Keeping) -> None:
+        """Write the document; JSON has no infinity, which is null."""
+        probes = self.probes()
+        document = {
+            "format": FORMAT,
+            "key": self._key,
+            "precision": str(self._context.options["precision"]),
+            "nodes": len(self._nodes),
+            "complete": len(probes) == len(self._nodes),
+            "reused": sum(probe.node in self._known for probe in probes),
+            "probes": [
+                {
+                    "node": probe.node,
+                    "noise": probe.noise if math.isfinite(probe.noise) else None,
+                    "snr_db": round(probe.snr_db, 3) if math.isfinite(probe.snr_db) else None,
+                }
+                for probe in probes
+            ],
+            "keeping": asdict(keeping),
+        }
+        text = json.dumps(document, indent=1, allow_nan=False)
+        path = self._context.outputs / "sensitivity.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text + "\n")
+        temporary.replace(path)
 
 
 class _Judge:
@@ -139,7 +192,9 @@ class _Judge:
 
 def _key(context: StageContext, cases: int) -> str:
     """What a probe depends on: probes of another model, precision or data are not comparable."""
-    ignored = ("seconds", "tolerance")
+    ignored = {"seconds", "tolerance"}
+    if context.options["precision"] != "int4":  # whose layers share what they are smoothed by
+        ignored.add("keep_fp32")
     options = {name: value for name, value in context.options.items() if name not in ignored}
     files = {
         role: digest_of_file(path).text
@@ -167,37 +222,3 @@ def _known(context: StageContext, key: str) -> dict[str, Probe]:
 
 def _noise(item: Any) -> float:
     return math.inf if item["noise"] is None else float(item["noise"])
-
-
-def _document(
-    key: str, board: Switchboard, probes: Sequence[Probe], keeping: Keeping, precision: str
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "key": key,
-        "precision": precision,
-        "nodes": len(board.nodes),
-        "complete": len(probes) == len(board.nodes),
-        "probes": [
-            {
-                "node": probe.node,
-                "noise": probe.noise if math.isfinite(probe.noise) else None,
-                "snr_db": round(probe.snr_db, 3) if math.isfinite(probe.snr_db) else None,
-            }
-            for probe in probes
-        ],
-        "keeping": {
-            "nodes": list(keeping.nodes),
-            "enough": keeping.enough,
-            "settled": keeping.settled,
-        },
-        "yaml": _lines(keeping, precision),
-    }
-
-
-def _lines(keeping: Keeping, precision: str) -> str:
-    """What to paste below `precisions:` in the recipe; empty where nothing need be kept."""
-    if not keeping.nodes:
-        return ""
-    names = "".join(f"    - {json.dumps(node)}\n" for node in keeping.nodes)
-    return f"{precision}:\n  keep_fp32:\n{names}"

@@ -1,0 +1,73 @@
+"""Tries nodes to keep in float32 as quantize and verify would: the graph itself, on every case."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.errors import StageError
+from trtbuild.model.cases import CaseReader
+from trtbuild.model.onnx_file import load_model, save_model
+from trtbuild.model.runner import Runner, open_model
+from trtbuild.stages.convert import convert
+from trtbuild.verify.steps import Comparer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trtbuild.model.inputs import Arrays
+    from trtbuild.precision.cases import Cases
+    from trtbuild.stages.base import StageContext
+
+
+class Proof:
+    """Whether a variant would pass verify's comparison of its graph."""
+
+    def __init__(self, context: StageContext, cases: Cases) -> None:
+        self._context, self._cases = context, cases
+        options: Any = context.options
+        self._tolerance, self._renames = options.get("tolerance") or {}, options.get("renames")
+
+    def holds(self, kept: tuple[str, ...]) -> bool:
+        """Whether the outputs are within the tolerance where these nodes are kept beside those
+        that the options keep; False where no node is left to lower.
+
+        Raises StageError where a graph does not run.
+        """
+        context = self._context
+        try:
+            result = convert(load_model(context.inputs["model"]), context, self._cases, kept)
+        except StageError:
+            if kept:
+                return False
+            raise
+        with tempfile.TemporaryDirectory(dir=context.outputs) as place, ExitStack() as stack:
+            reader = CaseReader(context.inputs["reference"], self._renames)
+            stack.callback(reader.close)
+            comparer = Comparer(
+                reader,
+                Path(place),
+                precision=str(context.options["precision"]),
+                tolerance=self._tolerance,
+                reporter=context.reporter,
+            )
+            path = Path(place) / "model.onnx"
+            save_model(result.model, path)
+            graph = _Graph(open_model(path))
+            if not graph.outputs <= set(reader.output_names()):  # what surgery made is the measure
+                comparer.compare("surgery", _Graph(open_model(context.inputs["model"])))
+            return not comparer.compare("quantize", graph).breaches
+
+
+class _Graph:
+    """An ONNX graph, as Comparer runs one."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.inputs = tuple(item.name for item in runner.inputs)
+        self.outputs = {item.name for item in runner.outputs}
+
+    def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
+        return (self._runner.run(values) for values in cases)
