@@ -17,6 +17,8 @@ from trtbuild.trt.builder import Built, Order, build_engine
 from trtbuild.trt.flavour import Flavour
 from trtbuild.trt.header import read_plan_header
 from trtbuild.trt.logger import recording
+from trtbuild.trt.parser import parse_onnx
+from trtbuild.trt.settings import apply_settings
 
 
 def quiet(text: str, fraction: float | None) -> None:
@@ -158,3 +160,24 @@ def test_a_disk_that_is_full_is_told_with_the_size_of_the_engine(
         build_engine(log, Order(model, (), "fp32", {}), Path("/dev/full"), quiet)
     assert caught.value.where == "/dev/full"
     assert "bytes) cannot be written: No space left on device" in caught.value.what
+
+
+def test_an_error_in_the_log_fails_a_build_that_gives_an_engine_all_the_same(
+    rtx: Flavour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT-RTX only logs that it does not build for Windows, and builds."""
+    model = nets.digits(tmp_path / "digits.onnx", batch=4)
+    windows = rtx.module.RuntimePlatform.WINDOWS_AMD64
+    with recording(rtx) as log:
+        parsed = parse_onnx(log, model)
+        config = parsed.builder.create_builder_config()
+        config.runtime_platform = windows
+        assert parsed.builder.build_serialized_network(parsed.network, config) is not None
+        assert len(log.errors) == 1
+
+    def for_windows(flavour: Flavour, config: Any, settings: Any) -> None:
+        apply_settings(flavour, config, settings)
+        config.runtime_platform = windows
+
+    monkeypatch.setattr("trtbuild.trt.builder.apply_settings", for_windows)
+    assert "setRuntimePlatform: Error Code 3" in failure(rtx, model).what
