@@ -438,7 +438,7 @@ def test_there_and_back_again_the_options_are_the_same(project: Project) -> None
         "compute_capabilities: [86, 120], memory_pools: {tactic_shared_memory: 48KiB}",
     )
     recipe = load_recipes([project.folder / "tiny.yaml"])[0]
-    subject = Subject("tiny.onnx", "e.plan", frozenset({"x"}))
+    subject = Subject("tiny.onnx", "e.plan", None)
     command = command_for(recipe, "fp32", recipe.build.options, subject)
     call = call_of(command.words)
     (project.folder / "again.yaml").write_text(recipe_text(call, convert(call, None)))

@@ -111,6 +111,11 @@ ROUNDS = {
         "--timeDeserialize --dumpProfile --exportTimes=t.json --dumpOutput --exportLayerInfo=l "
         "--loadInputs=x:x.bin"
     ),
+    "formats": (
+        "--optShapes=x:4x4 --inputIOFormats=fp32:chw32+chw --outputIOFormats=fp32:hwc "
+        "--decomposableAttentions=mixer"
+    ),
+    "formats of rtx": "--optShapes=x:4x4 --inputIOFormats=chw32+chw --useGpu",
     "streaming": "--optShapes=x:4x4 --allowWeightStreaming --weightStreamingBudget=1000",
     "rtx": (
         "--optShapes=x:4x4 --computeCapabilities=86,120 --includeDataTransfers --noSpinWait "

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 from trtbuild.cli.common import add_json
+from trtbuild.cli.ports import ports_of
 from trtbuild.errors import ExitCode
 from trtbuild.graph.action import ArtifactRef
 from trtbuild.graph.plan import plan
 from trtbuild.graph.session import output_folder
 from trtbuild.recipe.load import load_recipes
-from trtbuild.recipe.model import Recipe
 from trtbuild.recipe.trtexec.export import Command, Subject, command_for, plain_source
 
 
@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> ExitCode:
         else:
             model = recipe.path.parent / source
         engine = root / variant / "trtexec.plan"
-        subject = Subject(str(model), str(engine), _dynamic(model, recipe))
+        subject = Subject(str(model), str(engine), ports_of(model))
         commands[variant] = command_for(recipe, variant, build.options, subject)
     if options.json:
         from trtbuild.report.document import print_json
@@ -54,16 +54,3 @@ def main(options: argparse.Namespace) -> ExitCode:
             print(f"# not in this command: {line}")  # noqa: T201
         print(f"{command.text}\n")  # noqa: T201
     return ExitCode.DONE
-
-
-def _dynamic(model: Path, recipe: Recipe) -> frozenset[str]:
-    """The inputs with dynamic dimensions, by the model; by the recipe where it is not made yet."""
-    if not model.is_file():
-        return frozenset(item.name for item in recipe.inputs if item.min != item.max)
-    from trtbuild.model.onnx_file import input_types, load_structure
-
-    return frozenset(
-        item.name
-        for item in input_types(load_structure(model))
-        if item.dims is None or any(not isinstance(size, int) for size in item.dims)
-    )

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from trtbuild.cli import numbers
+from trtbuild.cli.ports import ports_of
 from trtbuild.errors import ExitCode, UsageError
-from trtbuild.recipe.trtexec.convert import Ports, convert
+from trtbuild.recipe.trtexec.convert import convert
 from trtbuild.recipe.trtexec.paths import rebase
 from trtbuild.recipe.trtexec.read import Call, call_of, calls_in
-from trtbuild.recipe.trtexec.shapes import Port
+from trtbuild.recipe.trtexec.shapes import Ports
 from trtbuild.recipe.trtexec.valid import problems_of
 from trtbuild.recipe.trtexec.write import recipe_text
 from trtbuild.store.files import write_file
@@ -76,15 +77,4 @@ def _call(words: list[str], nth: int) -> Call:
 def _ports(call: Call) -> Ports | None:
     """The inputs and outputs of the model that the call names, where it is there."""
     files = [option.value for option in call.options if option.name == "--onnx"]
-    if not files or not files[-1] or not Path(files[-1]).is_file():
-        return None
-    from trtbuild.model import walk
-    from trtbuild.model.onnx_file import input_types, load_structure, output_types
-
-    model = load_structure(Path(files[-1]))
-    inputs, outputs = (
-        tuple(Port(item.name, item.dtype, item.dims) for item in types(model))
-        for types in (input_types, output_types)
-    )
-    quantized = any(node.op_type == "QuantizeLinear" for node in walk.nodes(model))
-    return Ports(inputs, outputs, quantized)
+    return ports_of(Path(files[-1])) if files and files[-1] else None

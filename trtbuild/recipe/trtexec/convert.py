@@ -12,7 +12,7 @@ from trtbuild.recipe.trtexec import values
 from trtbuild.recipe.trtexec.measuring import AVERAGES, defaults
 from trtbuild.recipe.trtexec.precision import Types
 from trtbuild.recipe.trtexec.read import Call, Given
-from trtbuild.recipe.trtexec.shapes import Asked, Port, inputs_of
+from trtbuild.recipe.trtexec.shapes import Asked, Ports, inputs_of
 from trtbuild.recipe.trtexec.table import BY_NAME, Row
 
 _EXPORTS = {
@@ -23,15 +23,6 @@ _EXPORTS = {
     "--exportLayerInfo": "layers",
     "--dumpLayerInfo": "layers",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the model says of itself, where it was there to be read."""
-
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    quantized: bool  # whether it holds Q/DQ
 
 
 @dataclass(slots=True)

@@ -10,9 +10,11 @@ from typing import Any
 from trtbuild.recipe.build_options import Option
 from trtbuild.recipe.build_section import files_of
 from trtbuild.recipe.build_table import present
-from trtbuild.recipe.model import Input, OnnxSource, Recipe, Shape
+from trtbuild.recipe.model import Input, OnnxSource, Recipe
 from trtbuild.recipe.precision_section import UNCHANGED
 from trtbuild.recipe.trtexec.export_benchmark import measuring
+from trtbuild.recipe.trtexec.shapes import Ports, dims_text
+from trtbuild.recipe.trtexec.values import io_formats
 
 PROGRAMS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
 
@@ -32,11 +34,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is built: the model's file, the engine's, and which of the inputs are dynamic."""
+    """What is built: the model's file, the engine's, and the ports of a model that is there."""
 
     model: str
     engine: str
-    dynamic: frozenset[str]
+    ports: Ports | None
 
 
 def command_for(
@@ -48,16 +50,21 @@ def command_for(
         f"--onnx={subject.model}",
         f"--saveEngine={subject.engine}",
     ]
-    dynamic = tuple(item for item in recipe.inputs if item.name in subject.dynamic)
+    dynamic = _dynamic(recipe, subject.ports)
     words += _shapes(dynamic, build.get("profiles") or [{}])
     lacking = list(_before(recipe, precision))
     if recipe.build.backend == "tensorrt":
-        lacking.append("--stronglyTyped is for TensorRT 10; from 11.0 on leave it out")
+        lacking.append(
+            "--stronglyTyped is for TensorRT 10; from 11.0 on leave it out, and the types of "
+            "--inputIOFormats and --outputIOFormats"
+        )
         words.append("--stronglyTyped")
         if "avg_timing_iterations" not in build:
             words.append("--avgTiming=1")  # trtexec's default is 8, the API's is 1
     for row, value in present(build):
         found = _option(row, value)
+        if row.key == "io_formats" and subject.ports is not None:
+            found = io_formats(value, subject.ports, typed=recipe.build.backend == "tensorrt")
         words += found
         if not found and value != row.default:
             lacking.append(f"build.{row.key}: {_reason(row)}")
@@ -90,6 +97,14 @@ def _before(recipe: Recipe, precision: str) -> Iterator[str]:
     yield "verify: trtexec compares outputs with nothing of yours"
 
 
+def _dynamic(recipe: Recipe, ports: Ports | None) -> tuple[Input, ...]:
+    """The inputs with dynamic dimensions, by the model; by the recipe where it is not made yet."""
+    if ports is None:
+        return tuple(item for item in recipe.inputs if item.min != item.max)
+    names = {port.name for port in ports.inputs if port.dynamic}
+    return tuple(item for item in recipe.inputs if item.name in names)
+
+
 def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
     """min, opt and max of each profile. A static model has none, and trtexec refuses them there."""
     if not inputs:
@@ -99,16 +114,13 @@ def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
         if len(profiles) > 1:
             words.append(f"--profile={number}")
         for part in ("min", "opt", "max"):
+            own = {item.name: profile.get(item.name, {}) for item in inputs}
             dims = ",".join(
-                f"{item.name}:{_dims(profile.get(item.name, {}).get(part, getattr(item, part)))}"
+                f"{item.name}:{dims_text(own[item.name].get(part, getattr(item, part)))}"
                 for item in inputs
             )
             words.append(f"--{part}Shapes={dims}")
     return words
-
-
-def _dims(shape: Shape) -> str:
-    return "x".join(map(str, shape)) or "scalar"
 
 
 def _option(row: Option, value: Any) -> list[str]:
@@ -206,8 +218,8 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 
 _NO_OPTION = {
     "profiles": "given by --profile above",
-    "io_formats": "trtexec counts tensors by place (--inputIOFormats, --outputIOFormats), a recipe "
-    "names them",
+    "io_formats": "trtexec counts tensors by place (--inputIOFormats, --outputIOFormats): run the "
+    "recipe first, so that the model is there to count them",
     "refit": "trtexec makes all weights exchangeable (--refit), or none",
     "timing_cache.tactics": "trtexec chooses tactics anew, or those of --timingCacheFile unchecked",
     "plugins.static": "given by --staticPlugins",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from trtbuild.recipe.model import Benchmark, Input, Recipe
+from trtbuild.recipe.trtexec.shapes import dims_text
 
 
 def measuring(
@@ -108,11 +109,7 @@ def _shapes(recipe: Recipe, dynamic: tuple[Input, ...], options: Mapping[str, An
 
 
 def _shape(item: Input, shapes: Mapping[str, list[int]]) -> str:
-    return f"{item.name}:{_dims(shapes[item.name])}"
-
-
-def _dims(sizes: list[int]) -> str:
-    return "x".join(map(str, sizes)) or "scalar"
+    return f"{item.name}:{dims_text(shapes[item.name])}"
 
 
 def _quoted(name: str) -> str:

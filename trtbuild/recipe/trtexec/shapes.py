@@ -24,6 +24,20 @@ class Port:
     dtype: str
     dims: tuple[int | str | None, ...] | None
 
+    @property
+    def dynamic(self) -> bool:
+        """Whether its shape is not one alone."""
+        return self.dims is None or any(not isinstance(size, int) or size < 0 for size in self.dims)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the model says of itself, where it was there to be read."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    quantized: bool  # whether it holds Q/DQ
+
 
 @dataclass(slots=True)
 class Asked:
@@ -86,6 +100,11 @@ def parse_shapes(option: Given) -> Shapes:
             )
         found[name.strip("'\"")] = [int(size) for size in sizes]
     return found
+
+
+def dims_text(sizes: Iterable[int]) -> str:
+    """`1x3x224x224`, and `scalar` for no dimension."""
+    return "x".join(map(str, sizes)) or "scalar"
 
 
 def inputs_of(

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trtbuild.recipe.trtexec.shapes import Ports
+
 _UNITS = {"B": "B", "K": "KiB", "M": "MiB", "G": "GiB"}
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)([BKMG]?)", re.IGNORECASE)
 
@@ -114,6 +116,23 @@ def port_format(text: str) -> tuple[str | None, list[str]]:
     """`fp16:chw+hwc8`: the type, None where it has none (from 11.0 on), and the layouts."""
     dtype, colon, names = text.rpartition(":")
     return (DTYPES[dtype] if colon else None), [_FORMATS[name] for name in names.split("+")]
+
+
+def io_formats(formats: Mapping[str, list[str]], ports: Ports, *, typed: bool) -> list[str]:
+    """`--inputIOFormats=fp32:chw+hwc8,...` of all inputs, where any has formats; as for outputs."""
+    types = {dtype: name for name, dtype in DTYPES.items()}
+    layouts = {ours: theirs for theirs, ours in _FORMATS.items()}
+    words = []
+    for option, sides in (("inputIOFormats", ports.inputs), ("outputIOFormats", ports.outputs)):
+        if not any(port.name in formats for port in sides):
+            continue
+        written = (
+            (f"{types.get(port.dtype, port.dtype)}:" if typed else "")
+            + "+".join(layouts[name] for name in formats.get(port.name, ["linear"]))
+            for port in sides
+        )
+        words.append(f"--{option}={','.join(written)}")
+    return words
 
 
 def devices(text: str) -> dict[str, str]:
