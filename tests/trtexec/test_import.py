@@ -14,7 +14,7 @@ from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.schema import schema
 from trtbuild.recipe.trtexec.convert import _WAYS, convert
 from trtbuild.recipe.trtexec.export import _NO_OPTION, _POOLS, _WRITERS, Subject, command_for
-from trtbuild.recipe.trtexec.read import Call, call_of, calls_in
+from trtbuild.recipe.trtexec.read import Call, call_of, lines_in
 from trtbuild.recipe.trtexec.table import BY_NAME, OPTIONS, markdown
 from trtbuild.recipe.trtexec.write import recipe_text
 from trtbuild.recipe.yaml import parse
@@ -236,7 +236,7 @@ LOG = """&&&& RUNNING TensorRT.trtexec [TensorRT v101601] [b11] # trtexec --onnx
 
 
 def test_the_commands_of_a_script_are_read_as_the_shell_reads_them() -> None:
-    first, second = calls_in(SCRIPT)
+    first, second = (line.call() for line in lines_in(SCRIPT))
     assert [str(option) for option in first.options] == [
         "--onnx=models/net.onnx",
         "--fp16",
@@ -248,15 +248,30 @@ def test_the_commands_of_a_script_are_read_as_the_shell_reads_them() -> None:
 
 
 def test_a_log_is_read_by_its_running_line() -> None:
-    (call,) = calls_in(LOG)
+    (call,) = (line.call() for line in lines_in(LOG))
     assert [str(option) for option in call.options] == ["--onnx=a.onnx", "--int8"]
 
 
 def test_a_variable_without_a_value_and_a_text_without_a_command_are_refused() -> None:
     with pytest.raises(UsageError, match="its variable has no value"):
-        calls_in("trtexec --onnx=$MODEL")
+        lines_in("trtexec --onnx=$MODEL")[0].call()
     with pytest.raises(UsageError, match="there is no trtexec command"):
-        calls_in("echo hello")
+        lines_in("echo hello")
+
+
+def test_a_command_that_cannot_be_read_hides_no_other_one(project: Project) -> None:
+    loop = "for B in 1 8; do trtexec --onnx=tiny.onnx --shapes=x:${B}x4; done\n"
+    project.write("bench.sh", loop + "trtexec --onnx=tiny.onnx --shapes=x:${N:-2}x4\n")
+    assert "shape: [2, 4]" in project.trtbuild("import-trtexec", "bench.sh", "--nth", "2").out
+    first = project.trtbuild("import-trtexec", "bench.sh")
+    assert first.code == 2
+    assert "--shapes=x:${B}x4: its variable has no value here" in first.err
+
+
+def test_a_value_that_is_no_part_of_its_option_is_told_how_to_write_it() -> None:
+    with pytest.raises(UsageError, match=r"'m\.onnx' stands alone") as caught:
+        call_of(["trtexec", "--onnx", "m.onnx"])
+    assert caught.value.hint == "if it is the value of --onnx: --onnx=m.onnx"
 
 
 SHAPES = {

@@ -16,7 +16,7 @@ from tests.trtexec.commands import again, imported, trtbuild
 from tests.trtexec.samples import VALUES, given
 from trtbuild.errors import UsageError
 from trtbuild.recipe.trtexec.convert import convert
-from trtbuild.recipe.trtexec.read import call_of, calls_in
+from trtbuild.recipe.trtexec.read import call_of, lines_in
 from trtbuild.recipe.trtexec.table import BY_NAME, OPTIONS
 from trtbuild.recipe.yaml import parse
 
@@ -142,7 +142,8 @@ def test_a_shell_reads_the_printed_command_as_it_is_meant(project: Project) -> N
     imported(project, "--onnx=net.onnx", "--optShapes=x:4x4", "--memPoolSize=workspace:64")
     printed = trtbuild("export-trtexec", "made.yaml").out
     project.write("again.sh", printed)
-    (call,) = calls_in((project.folder / "again.sh").read_text())
+    (line,) = lines_in((project.folder / "again.sh").read_text())
+    call = line.call()
     assert tuple(map(str, call.options)) == again()[1:]
     assert shlex.split(printed, comments=True)[0] == "trtexec"
 
@@ -171,7 +172,8 @@ LOGGED = "&&&& RUNNING {} # trtexec --onnx=net.onnx --optShapes=x:4x4\n"
 def test_a_log_is_measured_as_its_version_measures(
     project: Project, who: str, keys: tuple[bool, ...]
 ) -> None:
-    (call,) = calls_in(LOGGED.format(who))
+    (line,) = lines_in(LOGGED.format(who))
+    call = line.call()
     values = convert(call, None).values
     names = ("transfers", "spin_wait", "cuda_graph")
     assert tuple(values[f"benchmark.{name}"] for name in names) == keys

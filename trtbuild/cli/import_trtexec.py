@@ -11,7 +11,7 @@ from trtbuild.cli.ports import ports_of
 from trtbuild.errors import ExitCode, UsageError
 from trtbuild.recipe.trtexec.convert import convert
 from trtbuild.recipe.trtexec.paths import rebase
-from trtbuild.recipe.trtexec.read import Call, call_of, calls_in
+from trtbuild.recipe.trtexec.read import Call, call_of, lines_in
 from trtbuild.recipe.trtexec.shapes import Ports
 from trtbuild.recipe.trtexec.valid import problems_of
 from trtbuild.recipe.trtexec.write import recipe_text
@@ -66,12 +66,12 @@ def _call(words: list[str], nth: int) -> Call:
         return call_of(words)
     path = Path(words[0])
     text = path.read_text(errors="replace") if path.is_file() else words[0]
-    calls = calls_in(text)
-    if not 1 <= nth <= len(calls):
-        raise UsageError(f"there are {len(calls)} commands in this, no number {nth}")
-    if len(calls) > 1:
-        print(f"command {nth} of {len(calls)}; --nth chooses", file=sys.stderr)  # noqa: T201
-    return calls[nth - 1]
+    lines = lines_in(text)
+    if not 1 <= nth <= len(lines):
+        raise UsageError(f"there are {len(lines)} commands in this, no number {nth}")
+    if len(lines) > 1:
+        print(f"command {nth} of {len(lines)}; --nth chooses", file=sys.stderr)  # noqa: T201
+    return lines[nth - 1].call()
 
 
 def _ports(call: Call) -> Ports | None:

@@ -17,6 +17,7 @@ _PROGRAMS = {"trtexec": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
 _RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.-]*(?P<tags>(?: \[[^\]]*\])*) # (?P<line>.+)")
 _VERSION = re.compile(r"\[TensorRT v(\d+)\]")  # 8601 is 8.6.1, 101601 is 10.16.1
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(\S*|\"[^\"]*\"|'[^']*')\s*$", re.M)
+_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?-(?P<value>[^}]*)\}")
 _ENDS = frozenset({"|", "||", "&&", ";", "&", ">", ">>", "2>", "2>&1", "<", "|&"})
 
 
@@ -43,10 +44,22 @@ class Call:
     major: int | None = None
 
 
-def calls_in(text: str) -> tuple[Call, ...]:
-    """The calls in a text: a log's RUNNING lines, else a script's, else arguments alone.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The words of a command that was found in a text, and what the text says of its version."""
 
-    Raises UsageError where there is none, and for options that trtexec never had.
+    words: tuple[str, ...]
+    major: int | None = None
+
+    def call(self) -> Call:
+        """What the words say. Raises UsageError as `call_of`."""
+        return replace(call_of(self.words), major=self.major)
+
+
+def lines_in(text: str) -> tuple[Line, ...]:
+    """The commands in a text: a log's RUNNING lines, else a script's, else arguments alone.
+
+    Raises UsageError where there is none.
     """
     found = _in_log(text) or _in_script(text)
     if not found:
@@ -58,36 +71,11 @@ def calls_in(text: str) -> tuple[Call, ...]:
     return tuple(found)
 
 
-def _in_log(text: str) -> list[Call]:
-    return [
-        replace(call, major=_major(found["tags"]))
-        for found in _RUNNING.finditer(text)
-        for call in _calls(found["line"])
-    ]
-
-
-def _major(tags: str) -> int | None:
-    """11 for "[TensorRT v110100] [b5]"."""
-    found = _VERSION.search(tags)
-    if found is None:
-        return None
-    number = int(found[1])
-    return number // 10000 if number >= 100000 else number // 1000
-
-
-def _in_script(text: str) -> list[Call]:
-    joined = re.sub(r"\\\r?\n", " ", text)
-    values = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(joined)}
-    lines = (
-        string.Template(line).safe_substitute(values)
-        for line in joined.splitlines()
-        if not line.lstrip().startswith("#")
-    )
-    return [call for line in lines for call in _calls(line)]
-
-
 def call_of(words: Sequence[str]) -> Call:
-    """The call of some words: the program's name may come first. Raises UsageError as calls_in."""
+    """The call of some words: the program's name may come first.
+
+    Raises UsageError for another program, options that trtexec never had, and variables.
+    """
     backend = ""
     if words and not words[0].startswith("-"):
         name = PurePath(words[0]).name.removesuffix(".exe")
@@ -100,18 +88,48 @@ def call_of(words: Sequence[str]) -> Call:
     return Call(options, backend or "tensorrt")
 
 
-def _calls(line: str) -> list[Call]:
+def _in_log(text: str) -> list[Line]:
+    return [
+        replace(line, major=_major(found["tags"]))
+        for found in _RUNNING.finditer(text)
+        for line in _commands(found["line"])
+    ]
+
+
+def _major(tags: str) -> int | None:
+    """11 for "[TensorRT v110100] [b5]"."""
+    found = _VERSION.search(tags)
+    if found is None:
+        return None
+    number = int(found[1])
+    return number // 10000 if number >= 100000 else number // 1000
+
+
+def _in_script(text: str) -> list[Line]:
+    joined = re.sub(r"\\\r?\n", " ", text)
+    values = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(joined)}
+    joined = _DEFAULT.sub(lambda found: str(values.get(found["name"], found["value"])), joined)
+    lines = (
+        string.Template(line).safe_substitute(values)
+        for line in joined.splitlines()
+        if not line.lstrip().startswith("#")
+    )
+    return [line for text in lines for line in _commands(text)]
+
+
+def _commands(line: str) -> list[Line]:
     try:
         words = shlex.split(line, comments=True)
     except ValueError:
         return []  # a line of a script that is no command of ours, such as half of a string
-    calls = []
-    for index, word in enumerate(words):
-        if PurePath(word).name.removesuffix(".exe") in _PROGRAMS:
-            calls.append(call_of([word, *_until_end(words[index + 1 :])]))
-    if not calls and words and words[0].startswith("--"):
-        calls.append(call_of(_until_end(words)))
-    return calls
+    found = [
+        Line((word, *_until_end(words[index + 1 :])))
+        for index, word in enumerate(words)
+        if PurePath(word).name.removesuffix(".exe") in _PROGRAMS
+    ]
+    if not found and words and words[0].startswith("--"):
+        found.append(Line(tuple(_until_end(words))))
+    return found
 
 
 def _until_end(words: list[str]) -> list[str]:
@@ -131,6 +149,11 @@ def _given(words: Sequence[str]) -> list[Given]:
     unknown = []
     for word in words:
         name, equals, value = word.partition("=")
+        if not word.startswith("-") and found and found[-1].value is None:
+            before = found[-1].name
+            raise UsageError(
+                f"'{word}' stands alone", hint=f"if it is the value of {before}: {before}={word}"
+            )
         if name not in BY_NAME:
             near = nearest(name, BY_NAME)
             unknown.append(f"'{name}'" + (f" (did you mean {near[0]}?)" if near else ""))
