@@ -136,6 +136,14 @@ def test_a_sample_that_does_not_fit_is_refused(tmp_path: Path, content: Any, wha
     assert what in error(tmp_path, NPY, X).what
 
 
+def test_of_a_batch_the_sample_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    for index, value in enumerate((1.0, np.inf, 2.0)):
+        save(tmp_path / f"data/{index}.npy", np.full(3, value, np.float32))
+    found = error(tmp_path, NPY, X)
+    assert found.where.endswith("data/1.npy")
+    assert found.what == "input 'x' holds inf, at [0, 0]"
+
+
 def test_a_file_that_is_no_npy_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/0.npy").write_bytes(b"\x93NUMPY\x01\x00")

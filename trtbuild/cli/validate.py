@@ -6,6 +6,7 @@ import argparse
 
 from trtbuild.cli.common import add_json, add_recipes
 from trtbuild.errors import ExitCode
+from trtbuild.graph.capable import check_targets
 from trtbuild.recipe.load import load_recipes
 
 
@@ -16,8 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> ExitCode:
-    """Load the recipes; what is wrong with them is raised."""
+    """Load the recipes; what is wrong with them is raised, and what their targets cannot do."""
     recipes = load_recipes(options.recipes)
+    for recipe in recipes:
+        check_targets(recipe, None)
     if options.json:
         from trtbuild.report.document import print_json
 

@@ -21,39 +21,54 @@ class Stacker:
 
     demand: Demand
     place: str
-    pending: list[Arrays] = field(default_factory=list)
+    pending: list[tuple[str, Arrays]] = field(default_factory=list)
     dropped: int = 0
     given: int = 0
     smallest: int = 1
 
     def add(self, sample: Arrays, place: str) -> Iterator[Batch]:
         """Take one sample; gives a batch where that fills one, or begins another shape."""
-        if self.pending and _shapes(sample) != _shapes(self.pending[0]):
-            if set(sample) != set(self.pending[0]):
+        first = self.pending[0][1] if self.pending else sample
+        if _shapes(sample) != _shapes(first):
+            if set(sample) != set(first):
                 raise StageError(
                     f"the sample has {', '.join(sorted(sample))}, "
-                    f"the one before it {', '.join(sorted(self.pending[0]))}",
+                    f"the one before it {', '.join(sorted(first))}",
                     where=place,
                     hint="yield the same names in every item",
                 )
             yield from self.flush()
-        self.pending.append(sample)
+        self.pending.append((place, sample))
         if len(self.pending) == self.demand.batch:
             yield from self.flush()
 
     def flush(self) -> Iterator[Batch]:
         """The batch of what is pending, where it is large enough for the model."""
-        samples, self.pending = self.pending, []
-        if not samples:
+        pending, self.pending = self.pending, []
+        if not pending:
             return
+        samples = [sample for _, sample in pending]
         batched = (i.name for i in self.demand.inputs if not is_whole(i, samples[0][i.name].shape))
         self.smallest = self.demand.smallest(batched)
         if len(samples) < self.smallest:
             self.dropped += len(samples)
             return
         self.given += len(samples)
-        place = f"{self.place}, a batch of {len(samples)} samples"
-        yield split(_stacked(samples, self.demand), self.demand, place)
+        yield self._split(pending)
+
+    def _split(self, pending: list[tuple[str, Arrays]]) -> Batch:
+        """The batch of the samples; where it does not fit the model, the sample that does not is
+        told, each looked at in a batch of its own.
+        """
+        place = f"{self.place}, a batch of {len(pending)} samples"
+        try:
+            return split(
+                _stacked([sample for _, sample in pending], self.demand), self.demand, place
+            )
+        except StageError:
+            for where, sample in pending if self.smallest == 1 else ():
+                split(_stacked([sample], self.demand), self.demand, where)
+            raise
 
     def report(self) -> None:
         """Tell of samples that were left out."""
