@@ -1,9 +1,10 @@
 """How fast the cache is beside the plain tools, as ratios measured side by side in one run.
 
-    python -m benchmarks.cache [restore] [store] [many]
+    python -m benchmarks.cache [restore] [store] [noop] [many]
 
-`restore` and `store` move a file of 1 GB (GIGABYTES=n for more); `many` looks into a cache of
-100,000 actions. Peak memory is that of the measuring process.
+`restore` and `store` move a file of 1 GB (GIGABYTES=n for more); `noop` is a run with nothing to do
+against plain doit; `many` looks into a cache of 100,000 actions, and compares a no-op over it with
+one over a cache of its own. Peak memory is that of the measuring process.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.speed import ratio
+from benchmarks.speed import noop, ratio
+from tests.project import Project
 from tests.store.entries import action
 from trtbuild.store.action_cache import Trace, encode_trace
-from trtbuild.store.digest import Digest
+from trtbuild.store.digest import digest_of_bytes
 from trtbuild.store.gc import Limits, plan_collection, read_entries
 from trtbuild.store.roots import Keep
 from trtbuild.store.store import Store
@@ -104,7 +106,7 @@ def many(folder: Path) -> dict[str, float]:
         "gc_dry_run": [*command, "gc", "--max-age", "100d", "--dry-run", *places],
         "ls": [*command, "ls", *places],
     }
-    found = {"first_s": first}
+    found = {"first_s": first, **noop_over(root, folder)}
     for name, line in commands.items():
         found[f"{name}_s"] = min(timed(lambda line=line: run(line)) for _ in range(3))
     store = Store(root)
@@ -116,19 +118,36 @@ def many(folder: Path) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.items()}
 
 
+def noop_over(root: Path, folder: Path) -> dict[str, float]:
+    """A no-op over a large cache against one over a small cache."""
+    projects = [Project(folder / name).tiny() for name in ("few", "more")]
+    projects[1].cache = root
+
+    def once(project: Project) -> float:
+        line = project.command("run", "tiny.yaml")
+        return timed(
+            lambda: subprocess.run(line, cwd=project.folder, check=True, stdout=subprocess.DEVNULL)
+        )
+
+    for project in projects:
+        once(project)
+        time.sleep(0.1)
+    few, more = projects
+    return {"noop_ratio": ratio(lambda: once(more), lambda: once(few), pairs=9)["ratio"]}
+
+
 def fill(root: Path) -> None:
-    """A cache of many actions, each with a blob of its own, used over a year."""
+    """A cache of many actions, each with two blobs of its own, used over a year."""
     Store(root).close()
     now = time.time()
     for number in range(ACTIONS):
-        data = f"{number}".encode()
-        digest = Digest(hashlib.sha256(data).hexdigest(), len(data))
-        trace = Trace(action(number).document(), (("engine.plan", digest),), 1.0)
+        made = {name: f"{name} {number}".encode() for name in ("build.log", "engine.plan")}
+        outputs = tuple((name, digest_of_bytes(data)) for name, data in made.items())
+        trace = Trace(action(number).document(), outputs, 1.0)
         key = action(number).key()
-        written = {
-            root / "cas" / digest.hash[:2] / digest.hash[2:]: data,
-            root / "actions" / key[:2] / f"{key[2:]}.json": encode_trace(trace),
-        }
+        written = {root / "actions" / key[:2] / f"{key[2:]}.json": encode_trace(trace)}
+        for (_, digest), data in zip(outputs, made.values(), strict=True):
+            written[root / "cas" / digest.hash[:2] / digest.hash[2:]] = data
         used = now - 7200 - YEAR * number / ACTIONS
         for path, content in written.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,9 +170,9 @@ def sha256(path: Path) -> None:
         hashlib.file_digest(file, "sha256")
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], folder: Path | None = None) -> None:
     """Run a command that must succeed."""
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -166,6 +185,7 @@ def timed(work: Callable[[], object]) -> float:
 MEASUREMENTS: dict[str, Callable[[Path], object]] = {
     "restore": restore,
     "store": store_,
+    "noop": noop,
     "many": many,
 }
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.project import RECIPE, write_tiny_model
 from trtbuild.graph import toolchain
-from trtbuild.graph.bind import Outputs, bind
+from trtbuild.graph.bind import Device, Outputs, bind
 from trtbuild.graph.plan import plan
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Recipe
@@ -29,12 +29,12 @@ QUIET = settings(
 )
 
 
-def keys(recipe: Recipe, memo: Memo) -> dict[str, str]:
+def keys(recipe: Recipe, memo: Memo, device: Device | None = None) -> dict[str, str]:
     """Each task's key, where every stage gives bytes that follow from its action alone."""
     made: dict[str, Outputs] = {}
     found = {}
     for task in plan(recipe):
-        action = bind(task, made, recipe.folder, None, memo)
+        action = bind(task, made, recipe.folder, device, memo, partial=True)
         found[task.id] = action.key()
         made[task.id] = tuple(
             (name, digest_of_bytes(f"{action.key()} {name}".encode()))
@@ -121,6 +121,92 @@ def test_a_changed_option_changes_exactly_its_task_and_what_follows(
         )
     memo.close()
     assert changed_tasks(before, after) == downstream(recipe, {task.id})
+
+
+FULL = """\
+trtbuild: 1
+name: tiny
+model: {onnx: tiny.onnx}
+inputs:
+  x: {dtype: float32, min: [1, 4], opt: [2, 4], max: [8, 4]}
+surgery:
+  - op: fold_constants
+precisions:
+  fp32: {}
+  fp16: {}
+  int8: {}
+calibration: {dataset: {npz: data.npz}, method: entropy, samples: 4}
+build: {backend: tensorrt_rtx, optimization_level: 0}
+verify:
+  dataset: {npz: data.npz}
+benchmark: {warmup: 200ms, duration: 1s}
+"""
+AFTER_EXPORT = ("reference", "calibrate", "quantize:", "build:", "verify:", "benchmark:")
+FIELDS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
+    "a comment": ("trtbuild: 1", ["trtbuild: 1  # a comment"], ()),
+    "the recipe's name": ("name: tiny", ["name: other", "name: tiny-2"], ()),
+    "a file's name": ("model: {onnx: tiny.onnx}", ["model: {onnx: copy.onnx}"], ()),
+    "opt": ("opt: [2, 4]", ["opt: [1, 4]", "opt: [3, 4]", "opt: [8, 4]"], AFTER_EXPORT),
+    "max": ("max: [8, 4]", ["max: [9, 4]", "max: [64, 4]"], ("export", *AFTER_EXPORT)),
+    "surgery": ("op: fold_constants", ["op: cleanup"], ("surgery",)),
+    "keep_fp32": ("fp16: {}", ["fp16: {keep_fp32: [matmul]}"], ("quantize:fp16",)),
+    "per_channel": ("int8: {}", ["int8: {per_channel: false}"], ("quantize:int8",)),
+    "method": ("method: entropy", ["method: minmax"], ("calibrate",)),
+    "samples": ("samples: 4", ["samples: 2", "samples: 3"], ("calibrate",)),
+    "level": (
+        "optimization_level: 0",
+        [f"optimization_level: {n}" for n in (1, 3, 5)],
+        ("build:",),
+    ),
+    "workspace": ("build: {", ["build: {workspace: 1GiB, "], ("build:",)),
+    "a tolerance": (
+        "  dataset: {npz: data.npz}\nbench",
+        ["  dataset: {npz: data.npz}\n  tolerance: {fp16: {max_abs: 0.5}}\nbench"],
+        ("verify:fp16",),
+    ),
+    "duration": ("duration: 1s", ["duration: 2s", "duration: 500ms"], ("benchmark:",)),
+    "a policy": ("surgery:", ["cache: {policy: [same-sm]}\nsurgery:"], ()),
+}
+"""Fields of a recipe: what is written, what may stand there, and the tasks that are others then."""
+
+
+@settings(QUIET, max_examples=40)
+@given(data=st.data())
+def test_changed_fields_of_a_recipe_change_exactly_the_tasks_they_are_about_and_what_follows(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    path = project(tmp_path)
+    (tmp_path / "copy.onnx").write_bytes((tmp_path / "tiny.onnx").read_bytes())
+    path.write_text(FULL)
+    recipe = load_recipes([path])[0]
+    memo = Memo(tmp_path / "memo.sqlite")
+    before = keys(recipe, memo)
+    text, others = FULL, set()
+    for name in data.draw(st.sets(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=3)):
+        old, new, begin = FIELDS[name]
+        assert text.count(old) == 1, name
+        text = text.replace(old, data.draw(st.sampled_from(new)))
+        others |= {task for task in before if task.startswith(begin)} if begin else set()
+    path.write_text(text)
+    after = keys(load_recipes([path])[0], memo)
+    memo.close()
+    assert changed_tasks(before, after) == downstream(recipe, others)
+
+
+def test_a_changed_gpu_or_driver_changes_exactly_what_runs_on_it_and_what_follows(
+    tmp_path: Path,
+) -> None:
+    path = project(tmp_path)
+    path.write_text(FULL.replace("backend: tensorrt_rtx, ", "backend: tensorrt, "))
+    recipe = load_recipes([path])[0]
+    memo = Memo(tmp_path / "memo.sqlite")
+    facts = {"gpu": "NVIDIA H100", "gpu.compute_capability": "9.0", "gpu.driver": "580.82"}
+    before = keys(recipe, memo, Device(tuple(facts.items())))
+    users = {task for task in before if task.startswith(("build:", "verify:", "benchmark:"))}
+    for name in facts:
+        device = Device(tuple({**facts, name: "another"}.items()))
+        assert changed_tasks(before, keys(recipe, memo, device)) == users, name
+    memo.close()
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Any:

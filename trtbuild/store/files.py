@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from trtbuild.errors import StoreError
 from trtbuild.store.digest import Done
@@ -65,9 +66,14 @@ def copy_file(source: Path, destination: Path, progress: Done | None = None) -> 
     The copy is private to the caller: writable, and independent of the source. `progress` is told
     the fraction that is done of a large file. Raises StoreError.
     """
-    with _in_place_of(destination) as temporary:
-        if not _reflink(source, temporary):
-            _copy_bytes(source, temporary, progress)
+    with (
+        _in_place_of(destination) as temporary,
+        source.open("rb") as reader,
+        # Opened once: ext4 writes out at once what was truncated, even from nothing.
+        temporary.open("wb") as writer,
+    ):
+        if not _reflink(reader, writer):
+            _copy_bytes(reader, writer, progress)
 
 
 def link_file(source: Path, destination: Path) -> None:
@@ -98,24 +104,22 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
-def _reflink(source: Path, destination: Path) -> bool:
-    with source.open("rb") as reader, destination.open("wb") as writer:
-        try:
-            fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
-        except OSError:
-            return False  # another device, or a file system without shared extents
+def _reflink(reader: IO[bytes], writer: IO[bytes]) -> bool:
+    try:
+        fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
+    except OSError:
+        return False  # another device, or a file system without shared extents
     return True
 
 
-def _copy_bytes(source: Path, destination: Path, progress: Done | None) -> None:
+def _copy_bytes(reader: IO[bytes], writer: IO[bytes], progress: Done | None) -> None:
     """Copy inside the kernel, some MiB at a time, so that memory stays bounded."""
-    with source.open("rb") as reader, destination.open("wb") as writer:
-        size = os.fstat(reader.fileno()).st_size
-        done = 0
-        while count := os.sendfile(writer.fileno(), reader.fileno(), done, COPY_BYTES):
-            done += count
-            if progress is not None and size >= LARGE_BYTES:
-                progress(done / size)
+    size = os.fstat(reader.fileno()).st_size
+    done = 0
+    while count := os.sendfile(writer.fileno(), reader.fileno(), done, COPY_BYTES):
+        done += count
+        if progress is not None and size >= LARGE_BYTES:
+            progress(done / size)
 
 
 @contextlib.contextmanager
