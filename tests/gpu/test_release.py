@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.gpu.nets import convolutions
 from tests.gpu.stages import BACKEND
@@ -32,6 +37,45 @@ def test_a_release_gives_its_golden_outputs_again(
     assert made.code == 0, made.out + made.err
     again = project.trtbuild("verify-release", bundle, "--rerun", "--json")
     assert again.code == 0, again.out + again.err
+    assert [run["problems"] for run in again.json["runs"]] == [[]]
+
+
+def test_the_consumer_s_example_runs_a_release_without_trtbuild(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    pytest.importorskip("pycuda")
+    project = Project(tmp_path).tiny(RECIPE.replace("tensorrt_rtx", BACKEND))
+    for command in (
+        ("lock", "tiny.yaml"),
+        ("release", "tiny.yaml", "-o", tmp_path / "bundle", "--allow", "dirty,unsigned"),
+    ):
+        done = project.trtbuild(*command)
+        assert done.code == 0, done.out + done.err
+    example = Path(__file__).parents[2] / "docs/run_release.py"
+    ran = subprocess.run(
+        [sys.executable, str(example), str(tmp_path / "bundle")], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    record_property("the example", ran.stdout)
+    name, _, difference = ran.stdout.strip().partition(" differs by at most ")
+    assert name == "y"
+    assert float(difference) < 0.01
+
+
+def test_a_machine_without_a_gpu_releases_what_this_one_verified(tmp_path: Path) -> None:
+    project = Project(tmp_path).tiny(RECIPE.replace("tensorrt_rtx", BACKEND))
+    remote = str(tmp_path / "remote")
+    locked = project.trtbuild("lock", "tiny.yaml", "--remote", remote)
+    assert locked.code == 0, locked.out + locked.err
+    shutil.rmtree(project.cache)
+    shutil.rmtree(project.folder / "build")
+    made = project.trtbuild(
+        *("release", "tiny.yaml", "-o", tmp_path / "bundle.tar", "--only-cached"),
+        *("--remote", remote, "--allow", "dirty,unsigned"),
+        CUDA_VISIBLE_DEVICES="",
+    )
+    assert made.code == 0, made.out + made.err
+    assert project.trtbuild("verify-release", tmp_path / "bundle.tar").code == 0
 
 
 def test_an_engine_tells_the_types_of_its_layers(

@@ -314,6 +314,7 @@ def test_keys_of_another_type_or_under_a_password_are_named(
         "RSA": write_key(tmp_path / "rsa.pem", rsa.generate_private_key(65537, 2048)),
         "EC": write_key(tmp_path / "ec.pem", ec.generate_private_key(ec.SECP256R1())),
         "password": write_key(tmp_path / "locked.pem", password=b"secret"),
+        "public key": write_key(tmp_path / "good.pem").with_suffix(".pub"),
     }
     for word, path in keys.items():
         out = ["-o", str(tmp_path / "out"), "--key", str(path)]

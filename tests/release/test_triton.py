@@ -17,8 +17,11 @@ from tests.release.conftest import commit
 from tests.release.test_release import release
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode, RecipeError
+from trtbuild.graph.action import Task
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Triton
+from trtbuild.release.gather import targets_of
+from trtbuild.release.lock import Lock, LockedTask
 from trtbuild.release.triton import Model, config
 from trtbuild.release.verify import verify_release
 
@@ -199,3 +202,31 @@ def test_engines_of_tensorrt_lie_in_the_repository_once() -> None:
     found = parsed(config(model(by_capability=(), file="model.plan"), DEFAULT))
     assert found.default_model_filename == "model.plan"
     assert not found.cc_model_filenames
+
+
+@pytest.mark.parametrize(
+    ("options", "toolchain", "capabilities"),
+    [
+        ({}, {"gpu": "NVIDIA L4", "gpu.compute_capability": "8.9"}, ["89"]),
+        ({"hardware_compatibility": "ampere_plus"}, {"gpu.compute_capability": "8.9"}, []),
+        (
+            {"hardware_compatibility": "same_compute_capability"},
+            {"gpu.compute_capability": "8.9"},
+            ["89"],
+        ),
+        ({"compute_capabilities": ["86", "120"]}, {}, ["86", "120"]),
+        ({"compute_capabilities": ["current"]}, {"gpu.compute_capability": "12.0"}, ["120"]),
+        ({"compute_capabilities": []}, {}, []),
+    ],
+)
+def test_an_engine_names_the_gpus_that_it_runs_on(
+    options: dict[str, Any], toolchain: dict[str, str], capabilities: list[str]
+) -> None:
+    task = Task("build:fp32", "build", "fp32", options, (), "fp32", ())
+    action = {"toolchain": {"tensorrt": "10.16.1.11", **toolchain}}
+    lock = Lock("net", {task.id: LockedTask("0" * 64, action, (), {})})
+    found = targets_of(lock, task)
+    assert found["compute_capabilities"] == capabilities
+    assert ("hardware_compatibility" in found) == (
+        options.get("hardware_compatibility") == "ampere_plus"
+    )

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from tests.release.test_release import write_key
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode, ReleaseError, UsageError
+from trtbuild.release.rerun import rerun
 from trtbuild.release.signing import read_public_key, sign
 from trtbuild.release.verify import verify_release
 
@@ -487,6 +488,17 @@ def test_nothing_of_a_bundle_is_run_before_its_digests_are_right(
     document = json.loads(capsys.readouterr().out)
     assert document["findings"]
     assert document["runs"] == []
+
+
+def test_an_engine_that_changes_after_the_check_is_not_run(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trtbuild.release.rerun.run_engine_on", lambda *_: pytest.fail("it ran"))
+    verified = verify_release(bundle, KEY.public_key())
+    assert verified.findings == ()
+    append(bundle / "tiny/fp32/engine.plan")
+    with pytest.raises(ReleaseError, match="changed while it was checked"):
+        rerun(bundle, verified)
 
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine can run engines")

@@ -103,7 +103,7 @@ def _variant(found: Gathered, variant: str, *, with_onnx: bool) -> dict[str, Any
         "name": variant,
         "backend": info["backend"],
         "version": info["version"],
-        "targets": _targets(found, build),
+        "targets": targets_of(found.lock, build),
         "inputs": info["inputs"],
         "outputs": info["outputs"],
     }
@@ -152,9 +152,12 @@ def _artifacts(found: Gathered, task: Task) -> Iterator[tuple[str, list[dict[str
         )
 
 
-def _targets(found: Gathered, build: Task) -> dict[str, Any]:
-    """Where an engine runs: the compute capabilities that it was built for, and the GPU."""
-    toolchain = found.lock.tasks[build.id].action["toolchain"]
+def targets_of(lock: Lock, build: Task) -> dict[str, Any]:
+    """Where an engine runs: the compute capabilities that it was built for, and the GPU.
+
+    An engine that is compatible with other GPUs than the one that built it names none of them.
+    """
+    toolchain = lock.tasks[build.id].action["toolchain"]
     gpu = {
         key: toolchain[name]
         for key, name in (("name", "gpu"), ("compute_capability", "gpu.compute_capability"))
@@ -162,6 +165,9 @@ def _targets(found: Gathered, build: Task) -> dict[str, Any]:
     }
     asked = build.options.get("compute_capabilities")
     capabilities = [str(item) for item in asked] if isinstance(asked, list) else []
+    compatible = build.options.get("hardware_compatibility")
+    if compatible == "ampere_plus":
+        return {"compute_capabilities": [], "hardware_compatibility": compatible, "gpu": gpu}
     if gpu and (not capabilities or capabilities == ["current"]):
         capabilities = [gpu["compute_capability"].replace(".", "")]
     return {"compute_capabilities": capabilities, **({"gpu": gpu} if gpu else {})}

@@ -88,6 +88,12 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     """An ed25519 key in PEM or OpenSSH form. Raises UsageError for anything else."""
     data = _read(path)
     serialization, ed25519 = _library()
+    if b"PUBLIC KEY" in data or data.startswith(b"ssh-"):
+        raise UsageError(
+            "this is a public key; signing needs the private one",
+            where=str(path),
+            hint="give the file that the public key was made of",
+        )
     loader = (
         serialization.load_ssh_private_key
         if b"BEGIN OPENSSH" in data
