@@ -251,6 +251,8 @@ def test_a_model_that_is_quantized_already_gets_no_precision(project: Project) -
         ("--profile=1 --optShapes=x:1x4", "profile 0 has no shapes"),
         ("--optShapes=z:1x4", "the model has no input 'z'"),
         ("--optShapes=x1x4", "is no shape"),
+        ("--minShapes=x:1x4 --maxShapes=x:8", "input 'x' has 2 dimensions, and shapes of 1, 2"),
+        ("--minShapes=x:8x4 --maxShapes=x:1x4", "these options make no recipe: inputs.x"),
     ],
 )
 def test_shapes_that_make_no_profile_are_refused(project: Project, words: str, told: str) -> None:
@@ -264,6 +266,31 @@ def test_an_input_without_a_profile_is_built_for_its_inference_shapes() -> None:
     made = convert(call_of(words.split()), None)
     assert made.inputs["a"]["max"] == [4, 4]
     assert made.inputs["b"]["shape"] == [3, 3]
+
+
+def test_values_of_an_input_that_decides_shapes_become_its_range(project: Project) -> None:
+    ports = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4]),
+        helper.make_tensor_value_info("size", TensorProto.INT64, [2]),
+    ]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b"])
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "size"], ["y"])], "g", ports, [output]
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), "reshape.onnx")
+    words = "--minShapes=*:1x4,size:2x2 --optShapes=*:4x4,size:4x4 --maxShapes=*:8x4,size:8x4"
+    data = data_of(project, "--onnx=reshape.onnx", *words.replace("*", "x").split())
+    assert data["inputs"]["size"] == {"dtype": "int64", "shape": [2], "range": [2, 9]}
+    assert data["inputs"]["x"]["max"] == [8, 4]
+
+
+def test_a_pattern_stands_for_the_inputs_that_it_matches(project: Project) -> None:
+    words = "--minShapes=*:1x4 --optShapes=x*:2x4 --maxShapes=*:8x4 --shapes=*:4x4"
+    recipe = imported(project, "--onnx=net.onnx", *words.split())
+    assert recipe.inputs[0].opt == (2, 4)
+    assert recipe.benchmark is not None
+    assert recipe.benchmark.options["points"] == [{"name": "x:4x4", "shapes": {"x": [4, 4]}}]
 
 
 def test_options_that_contradict_each_other_are_refused(project: Project) -> None:

@@ -66,6 +66,13 @@ class Asked:
             profile = self.profiles.setdefault(self.number, {})
             profile.setdefault(_PARTS[option.name], {}).update(found)
 
+    def match(self, ports: list[Port]) -> None:
+        """Put the inputs in the place of patterns. Raises UsageError for what matches none."""
+        self.inference = _matched(self.inference, ports)
+        for number, profile in self.profiles.items():
+            matched = {part: _matched(shapes, ports) for part, shapes in profile.items()}
+            self.profiles[number] = matched
+
     @property
     def given(self) -> bool:
         """Whether any shapes were given to build for."""
@@ -112,6 +119,8 @@ def inputs_of(
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
     """The recipe's inputs, its profiles where there are several, and what to say about them."""
     notes: list[str] = []
+    if ports is not None:
+        asked.match(list(ports))
     profiles = asked.completed()
     if ports is None:
         names = dict.fromkeys(name for profile in profiles for name in profile)
@@ -119,8 +128,16 @@ def inputs_of(
         what = "check the names and types of `inputs`" if names else _NAME_INPUTS
         notes.append(f"the model was not there to be read: {what}")
     known = list(ports)
-    profiles = [_matched(profile, known) for profile in profiles]
-    inputs = {port.name: _input(port, profiles, asked.chosen, notes) for port in known}
+    inputs = {}
+    for port in known:
+        given = [profile[port.name] for profile in profiles if port.name in profile]
+        if _of_values(port, given):
+            inputs[port.name] = _values(port, given)
+            profiles = [_without(profile, port.name) for profile in profiles]
+            asked.inference.pop(port.name, None)
+        else:
+            _check_ranks(port, given)
+            inputs[port.name] = _input(port, profiles, asked.chosen, notes)
     if len(profiles) < 2:
         return inputs, [], notes
     return inputs, [{name: dict(item) for name, item in p.items()} for p in profiles], notes
@@ -147,9 +164,39 @@ def _completed(profile: Mapping[str, Shapes], inference: Shapes) -> dict[str, Sh
     return found
 
 
-def _matched(profile: dict[str, Shapes], ports: list[Port]) -> dict[str, Shapes]:
+def _of_values(port: Port, given: list[Shapes]) -> bool:
+    """Whether what was given are no shapes, but the values of an input that decides shapes."""
+    rank = 2 if port.dims is None else len(port.dims)
+    whole = port.dtype in ("int32", "int64")
+    return (
+        whole and rank < 2 and any(len(sizes) != rank for item in given for sizes in item.values())
+    )
+
+
+def _values(port: Port, given: list[Shapes]) -> dict[str, Any]:
+    numbers = [number for item in given for sizes in item.values() for number in sizes]
+    dims = [size if isinstance(size, int) and size > 0 else 1 for size in port.dims or ()]
+    return {"dtype": port.dtype, "shape": dims, "range": [min(numbers), max(numbers) + 1]}
+
+
+def _check_ranks(port: Port, given: list[Shapes]) -> None:
+    ranks = {len(sizes) for item in given for sizes in item.values()}
+    if port.dims is not None and ranks - {len(port.dims)}:
+        raise UsageError(
+            f"input '{port.name}' has {len(port.dims)} dimensions, and shapes of "
+            f"{', '.join(map(str, sorted(ranks)))} are given for it"
+        )
+    if len(ranks) > 1:
+        raise UsageError(f"the shapes of '{port.name}' have different numbers of dimensions")
+
+
+def _without(profile: Mapping[str, Shapes], name: str) -> dict[str, Shapes]:
+    return {key: shapes for key, shapes in profile.items() if key != name}
+
+
+def _matched(profile: Shapes, ports: list[Port]) -> Shapes:
     """Names with a `*` stand for the inputs that they match."""
-    found: dict[str, Shapes] = {}
+    found: Shapes = {}
     for name, shapes in profile.items():
         names = [port.name for port in ports]
         matches = fnmatch.filter(names, name) if "*" in name and name not in names else [name]
