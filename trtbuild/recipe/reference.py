@@ -155,6 +155,14 @@ def flow(value: Any) -> str:
         return f"{{{', '.join(f'{flow(k)}: {flow(v)}' for k, v in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(flow(item) for item in value)}]"
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and plain_value(value) == value:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and _is_text(value):
         return value
     return json.dumps(value)
+
+
+def _is_text(text: str) -> bool:
+    """Whether text without quotes is read as itself; some numbers are not read at all."""
+    try:
+        return plain_value(text) == text
+    except ValueError:
+        return False

@@ -13,6 +13,8 @@ from trtbuild.recipe.trtexec.read import Given
 Shapes = dict[str, list[int]]
 
 _NAME_INPUTS = "write its `inputs`, such as image: {dtype: float32, shape: [1, 3, 224, 224]}"
+MOST_PROFILES = 64
+
 _PARTS = {"--minShapes": "min", "--optShapes": "opt", "--maxShapes": "max"}
 
 
@@ -55,6 +57,8 @@ class Asked:
         """One option about shapes. Raises UsageError where it is not of trtexec's grammar."""
         if option.name == "--profile":
             self.number = int(option.value or 0)
+            if not 0 <= self.number < MOST_PROFILES:
+                raise UsageError(f"{option}: profiles are counted from 0 to {MOST_PROFILES - 1}")
             if self.number in self.profiles:
                 raise UsageError(f"{option}: there is a profile {self.number} already")
             self.profiles[self.number] = {}
