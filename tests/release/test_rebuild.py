@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,8 @@ def test_a_rebuild_in_new_processes_gives_the_same_plan_and_a_release_can_requir
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
+    shutil.rmtree(locked.folder / "build")  # something has to be restored first
+    shutil.rmtree(locked.cache)
     assert rebuild(locked, monkeypatch, "--rounds", "2", "--json") == ExitCode.DONE
     (variant,) = json.loads(capsys.readouterr().out)["variants"]
     levels = {name: level["reached"] for name, level in variant["levels"].items()}

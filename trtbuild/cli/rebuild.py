@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 
 from trtbuild.cli import numbers
 from trtbuild.cli.common import (
@@ -43,9 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> ExitCode:
     """Bring the recipes up to date, build them again, and compare; 4 where something differs."""
     sessions: list[Session] = []
-    with listening(verbose=False) as terminal, open_session(options, terminal) as session:
+    with contextlib.ExitStack() as stack:
+        # With --json standard output is one document, whatever has to be run first.
+        told = Quiet() if options.json else stack.enter_context(listening(verbose=False))
+        session = stack.enter_context(open_session(options, told))
         if not run_session(session):
-            print_outcomes(session.rebuilders)
+            with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+                print_outcomes(session.rebuilders)
             return ExitCode.FAILED
         try:
             found = rebuild_check(session, Quiet(), options.rounds, sessions.append)
