@@ -109,7 +109,8 @@ class Models:
             results.unlink(missing_ok=True)
             log = self._process([request for _, _, request in wanted], results)
             done = [json.loads(line) for line in results.read_text().splitlines()]
-            if not done or ("error" not in done[-1] and len(done) < len(wanted)):
+            ended = not done or ("error" not in done[-1] and len(done) < len(wanted))
+            if ended and self.left() > 0:
                 done.append({"error": "the process ended", "log": log[-2000:]})
             for (model, name, _), document in zip(wanted, done, strict=False):
                 model.setdefault("measured", {})[name] = _shortened(document, name)

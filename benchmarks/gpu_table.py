@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 GOOD = ("EXECUTED", "UP_TO_DATE", "RESTORED")
+END = " |" * 6
+"""The cells of an engine that was not measured."""
 
 
 def table(document: dict[str, Any]) -> str:
@@ -60,11 +62,13 @@ def _first(model: dict[str, Any]) -> dict[str, Any]:
 
 def _engine(model: dict[str, Any]) -> str:
     first = _first(model)
+    if "error" in first and model.get("verify", {}).get("verdict") in GOOD:
+        return f"| {_name(model)} | {_verified(model['verify'])} | {_short(first['error'])} |{END}"
     if "error" in first:
         verdict = model.get("verify", {}).get("verdict")
         what = "not verified: " if verdict == "FAILED" else ""
         what = "not built: " if "not_built" in model else what
-        return f"| {_name(model)} | {what}{_short(first['error'])} | | | | | | | |"
+        return f"| {_name(model)} | {what}{_short(first['error'])} | |{END}"
     point = first["points"][0]
     compute, latency = point["metrics"]["gpu_compute"], point["metrics"]["latency"]
     cells = [

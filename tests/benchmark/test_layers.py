@@ -38,6 +38,15 @@ def test_facts_of_a_layer_name_the_onnx_nodes_it_was_fused_from() -> None:
     assert facts.types == ("FP16",)
 
 
+def test_the_nodes_of_a_layer_of_rtx_are_told_apart() -> None:
+    layer = {  # as TensorRT-RTX 1.6.1.120 tells it
+        "Name": "node_Conv_750_myl0_2",
+        "Metadata": "[ONNX Layer: node_Conv_750]\x1f[ONNX Layer: node_relu]",
+    }
+    facts = layer_facts(json.dumps({"Layers": [layer]}))["node_Conv_750_myl0_2"]
+    assert facts.onnx == ("node_Conv_750", "node_relu")
+
+
 def test_the_newer_inspector_has_the_type_in_a_field_of_its_own() -> None:
     layer = {"Name": "a", "Outputs": [{"Name": "t", "Format": "Linear", "DataType": "Half"}]}
     assert layer_facts(json.dumps({"Layers": [layer]}))["a"].types == ("Half",)

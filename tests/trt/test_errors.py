@@ -23,6 +23,12 @@ from trtbuild.trt.logger import recording
 Change = Callable[[Any, Any, Any], None]  # module, builder config, optimization profile
 
 RECORDED = {
+    "IBuilder::buildSerializedNetwork: Error Code 1: Myelin ([myelin_graph.h:1259: "
+    "attachExceptionMsgToGraph] MyelinCheckException: cudnn_impl.cpp:89: CHECK(dtype == "
+    "myelinTypeFloat || dtype == myelinTypeHalf || dtype == myelinTypeBF16 || dtype == "
+    "myelinTypeFP8E4M3) failed.  In compileGraph at codeGenerator.cpp:1962)": (
+        "this version of TensorRT-RTX has no convolution of int8"
+    ),
     "Error Code 10: Internal Error (Could not find any implementation for node "
     "{ForeignNode[onnx::Add...head]}. In computeCosts at optimizer.cpp:4040)": (
         "no implementation of {ForeignNode[onnx::Add...head]} could be used"

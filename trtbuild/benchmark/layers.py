@@ -21,7 +21,8 @@ _PRECISIONS = {
 }
 """The inspector's names of types that are not those of the precisions, in lower case."""
 
-_ONNX_LAYER = re.compile(r"\[ONNX Layer: (.+?)\](?=\x1e|\[|$)")
+_ONNX_LAYER = re.compile(r"\[ONNX Layer: (.+?)\](?=[\x1e\x1f]|\[|$)")
+"""Entries end with a record separator, in TensorRT-RTX with a unit separator."""
 
 
 @dataclass(slots=True)

@@ -53,6 +53,12 @@ BUILD_CAUSES = (
     CONTROL_FLOW,
     SHORT_OF_MEMORY,
     _cause(
+        r"cudnn_impl\.cpp:\d+: CHECK\(dtype == myelinTypeFloat ",
+        "this version of TensorRT-RTX has no convolution of int8",
+        "quantize products only (`op_types: [MatMul]` of the int8 precision), take fp8, or build "
+        "with TensorRT-RTX 1.7",
+    ),
+    _cause(
         r"Cuda Runtime \(out of memory\)|cudaError 2: |CUDA error 2\b|OutOfMemory",
         "the GPU ran out of memory",
         "free GPU memory (other processes, smaller max shapes), or build on a GPU with more of it",
