@@ -32,7 +32,7 @@ from trtbuild.precision.watch import watch_tensors
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Recipe
 
-PAIRS = 7
+PAIRS = 5
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,9 @@ from trtbuild.precision.sites import candidates
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX builds without a GPU")
 
-MODELS = Path(os.environ.get("TRTBUILD_MODELS", "")) / "public"
+MODELS = Path(__file__).parents[2] / "recipes" / "fetched"
 published = pytest.mark.skipif(
-    "TRTBUILD_MODELS" not in os.environ,
-    reason="TRTBUILD_MODELS names no folder with the published models",
+    not MODELS.is_dir(), reason="the published models are not here: run recipes/fetch_models.py"
 )
 BASES: tuple[Base, ...] = ("fp32", "fp16", "bf16")
 
