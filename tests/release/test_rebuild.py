@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from trtbuild.release.levels import (
     same_in_all,
     same_layers,
 )
-from trtbuild.stages.steady import COMPILER_OPTIONS, SERIAL, builder_settings
+from trtbuild.stages.steady import COMPILER_OPTIONS, SERIAL, stage_environment
 
 UNSTEADY = """\
 import os
@@ -200,14 +201,28 @@ def test_the_compiler_of_rtx_works_in_one_thread_unless_the_user_says_otherwise(
     monkeypatch.delenv(COMPILER_OPTIONS, raising=False)
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
     build = "trtbuild.stages.build"
-    found = builder_settings(build, "tensorrt_rtx")
+    found = stage_environment(build, "tensorrt_rtx")
     assert found["GLIBC_TUNABLES"] == "glibc.malloc.check=1:glibc.malloc.tcache_count=0"
     assert found[COMPILER_OPTIONS] == SERIAL
-    assert COMPILER_OPTIONS not in builder_settings(build, "tensorrt")
-    assert builder_settings("trtbuild.stages.verify", "tensorrt_rtx") == {}
+    assert COMPILER_OPTIONS not in stage_environment(build, "tensorrt")
+    assert stage_environment("trtbuild.stages.verify", "tensorrt_rtx") == dict(os.environ)
     monkeypatch.setenv(COMPILER_OPTIONS, "-thread_pool_serialize=off")
-    both = builder_settings(build, "tensorrt_rtx")[COMPILER_OPTIONS]
+    both = stage_environment(build, "tensorrt_rtx")[COMPILER_OPTIONS]
     assert both == f"{SERIAL} -thread_pool_serialize=off"
+
+
+def test_what_a_shell_keeps_for_itself_reaches_no_builder_of_rtx(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "HOME"):
+        monkeypatch.setenv(name, "needed")
+    before = stage_environment("trtbuild.stages.build", "tensorrt_rtx")
+    assert before.keys() >= {"CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "HOME"}
+    monkeypatch.setenv("OLDPWD", "/somewhere/else")
+    monkeypatch.setenv("SSH_CONNECTION", "1 2 3 4")
+    assert stage_environment("trtbuild.stages.build", "tensorrt_rtx") == before
+    # A plugin of TensorRT is the user's code, and may look for anything.
+    assert "OLDPWD" in stage_environment("trtbuild.stages.build", "tensorrt")
 
 
 def layer(name: str, tactic: str = "t") -> dict[str, str]:

@@ -17,12 +17,14 @@ from typing import Any, Protocol
 
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options
-from trtbuild.stages.steady import builder_settings, fixed_addresses
+from trtbuild.stages.steady import fixed_addresses, stage_environment
 from trtbuild.store.files import store_errors
 
 Progress = Callable[[str, float | None], None]
 
 CHILD = "trtbuild.stages.child"
+SAME = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+"""What every stage has in its environment, so that runs do not differ from each other."""
 
 LOG_TAIL_LINES = 12
 
@@ -87,8 +89,8 @@ class LocalExecutor:
             log.touch()
             self._write_request(request, document, outputs)
         started = time.monotonic()
-        settings = builder_settings(request.module, request.options.get("backend"))
-        environment = {**settings, **request.environment}
+        inherited = stage_environment(request.module, request.options.get("backend"))
+        environment = {**inherited, **SAME, **request.environment}
         events, returncode = self._child(environment, document, log, progress)
         error = _error(events, returncode, log)
         done = [event for event in events if event["event"] == "done"]
@@ -133,7 +135,7 @@ class LocalExecutor:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 pass_fds=(writing,),
-                env=_environment(environment),
+                env=environment,
                 start_new_session=True,  # an interrupt at the terminal is ours to pass on
             )
         os.close(writing)
@@ -149,11 +151,6 @@ class LocalExecutor:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _environment(added: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment: ours, but for what makes runs differ from each other."""
-    return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", **added}
 
 
 def _read_events(descriptor: int, progress: Progress) -> list[dict[str, Any]]:

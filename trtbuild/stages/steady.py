@@ -33,6 +33,12 @@ what it makes is numbered in one order. For TensorRT-RTX only: TensorRT compiles
 them while it builds, many at once.
 """
 
+LOOKED_FOR = (
+    *("CUDA_", "NVIDIA_", "NV_", "TRT_", "TENSORRT_", "LD_", "MALLOC_", "LC_", "LANG", "TZ"),
+    *("PYTHON", "VIRTUAL_ENV", "COV", "HOME", "TMPDIR", "TRTBUILD_"),
+)
+"""How the names begin of what Python, CUDA, TensorRT and the loader take from the environment."""
+
 
 @contextlib.contextmanager
 def fixed_addresses() -> Iterator[None]:
@@ -51,19 +57,22 @@ def fixed_addresses() -> Iterator[None]:
             libc.personality(persona)
 
 
-def builder_settings(module: str, backend: object) -> dict[str, str]:
-    """What the environment of a builder's process says of its heap and of its compiler.
+def stage_environment(module: str, backend: object) -> dict[str, str]:
+    """The environment of a stage's process: ours, but for what makes builds differ.
 
-    Where something is set already, it stays: options that are given twice hold as given last.
+    Options of the heap and the compiler that are set already stay: what is given twice holds as
+    given last. A builder of TensorRT-RTX, in which no code of the user's runs, gets only what it
+    may look for: the rest, such as where a shell was before, would move what it orders by address.
     """
+    given = dict(os.environ)
     if module not in BUILDERS:
-        return {}
-    given = os.environ.get("GLIBC_TUNABLES")
-    settings = {"GLIBC_TUNABLES": ":".join(filter(None, (given, NO_THREAD_CACHES)))}
+        return given
+    tunables = (given.get("GLIBC_TUNABLES"), NO_THREAD_CACHES)
+    options = (SERIAL, given.get(COMPILER_OPTIONS))
     if backend == "tensorrt_rtx":
-        given = os.environ.get(COMPILER_OPTIONS)
-        settings[COMPILER_OPTIONS] = " ".join(filter(None, (SERIAL, given)))
-    return settings
+        given = {name: given[name] for name in sorted(given) if name.startswith(LOOKED_FOR)}
+        given[COMPILER_OPTIONS] = " ".join(filter(None, options))
+    return {**given, "GLIBC_TUNABLES": ":".join(filter(None, tunables))}
 
 
 def are_addresses_fixed() -> bool:
