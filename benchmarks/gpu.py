@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> int:
     good = run_tests(report, parts)
     with ExitStack() as stack:
         folder = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        models = Models(folder, report.document, report.save, report.left)
+        models = Models(folder, report.document, report.save, report.left, again="build" in parts)
         good &= models.build(recipes)
         if "measure" in parts:
             models.measure()

@@ -36,6 +36,7 @@ class Models:
     document: dict[str, Any]
     save: Callable[[], None]
     left: Callable[[], float]  # seconds until no new step begins
+    again: bool = True  # else what an earlier run in this folder built is taken as it is
     runs: dict[Path, Any] = field(default_factory=dict)  # by recipe, what `trtbuild run` said
 
     def build(self, recipes: list[Path]) -> bool:
@@ -75,6 +76,10 @@ class Models:
 
     def _built(self, recipe: Path, cores: list[int]) -> dict[str, Any]:
         """What `trtbuild run` says, on some cores: threads that wait in turn slow all down."""
+        said = self.folder / f"{recipe.stem}.run.json"
+        if said.is_file() and not self.again:
+            earlier: dict[str, Any] = json.loads(said.read_bytes())
+            return earlier
         os.sched_setaffinity(0, cores)  # of this thread, which the processes it starts inherit
         command = [sys.executable, "-m", "trtbuild", "run", str(recipe), "--json", "--continue"]
         places = ["--cache", str(self.folder / "cache"), "--out", str(self.folder / "out")]
@@ -93,6 +98,7 @@ class Models:
             why = f"exit code {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
             return {"error": why}
         print(f"== {recipe.stem}: built and verified", flush=True)
+        said.write_text(json.dumps(found))
         run: dict[str, Any] = found
         return run
 
