@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytest.importorskip("tensorrt_rtx", reason="the recipes build with TensorRT-RTX")
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8", "int4")
+QUICK = ("silero_vad_seq", "wake_embedding")
 FETCHED = sorted(path.stem for path in RECIPES.glob("*.yaml") if path.stem != "digits-cnn")
 
 
@@ -36,7 +37,6 @@ def scores(folder: Path, name: str, precision: str) -> dict[str, Any]:
     return {key: score["value"] for key, score in document["metrics"].items()}
 
 
-@pytest.mark.slow
 def test_digits_run_to_verified_engines(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     code, said = run(RECIPES / "digits-cnn.yaml", tmp_path)
@@ -48,8 +48,10 @@ def test_digits_run_to_verified_engines(tmp_path: Path) -> None:
         assert (tmp_path / "out/digits-cnn" / precision / "engine.plan").stat().st_size > 100_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FETCHED)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FETCHED],
+)
 def test_a_fetched_model_runs_to_verified_engines(
     name: str, tmp_path: Path, fetch_models: Any
 ) -> None:

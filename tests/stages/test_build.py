@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -13,17 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.published import MODELS, needs_models
 from tests.trt import nets
 from trtbuild.errors import MissingPackage, StageError
 from trtbuild.stages import STAGES, build
 from trtbuild.stages.base import StageContext
 from trtbuild.trt.flavour import load_backend
-
-MODELS = os.environ.get("TRTBUILD_MODELS")
-
-needs_models = pytest.mark.skipif(
-    MODELS is None, reason="TRTBUILD_MODELS names no folder with the published models"
-)
 
 IMAGE = {
     "name": "image",
@@ -175,7 +169,7 @@ def test_a_backend_that_is_missing_is_told_with_the_line_that_installs_it(
 @needs_models
 def test_magika_builds(tmp_path: Path) -> None:
     ids = shaped("bytes", "int32", [1, 2048], [8, 2048], [32, 2048])
-    run(Path(str(MODELS)) / "public" / "magika.onnx", tmp_path / "outputs", ids)
+    run(MODELS / "magika.onnx", tmp_path / "outputs", ids)
     info = json.loads((tmp_path / "outputs" / "build.json").read_text())
     assert info["outputs"] == [{"name": "target_label", "dtype": "float32", "shape": [-1, 214]}]
     assert info["engine_bytes"] > 3_000_000
@@ -188,7 +182,7 @@ def test_the_control_flow_of_silero_vad_is_named_with_what_decides_it(tmp_path: 
         shaped("state", "float32", [2, 1, 128], [2, 1, 128], [2, 4, 128]),
         shaped("sr", "int64", []),
     )
-    model = Path(str(MODELS)) / "public" / "silero_vad_if.onnx"
+    model = MODELS / "silero_vad_if.onnx"
     with pytest.raises(StageError) as caught:
         run(model, tmp_path / "outputs", *inputs)
     first, nodes, message = caught.value.what.splitlines()
@@ -206,7 +200,7 @@ def test_the_control_flow_of_silero_vad_is_named_with_what_decides_it(tmp_path: 
 
 @needs_models
 def test_operators_of_classical_models_are_refused_by_name(tmp_path: Path) -> None:
-    model = Path(str(MODELS)) / "public" / "logreg_iris.onnx"
+    model = MODELS / "logreg_iris.onnx"
     with pytest.raises(StageError) as caught:
         run(model, tmp_path / "outputs", shaped("float_input", "float32", [3, 2]))
     assert caught.value.what.splitlines()[1:] == [

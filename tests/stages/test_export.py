@@ -17,19 +17,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.precision.nets import Recorder
+from tests.published import MODELS, RECIPES, needs_models
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import parse_inputs
 from trtbuild.model.runner import open_model
 from trtbuild.model.torch_export import export_module
 from trtbuild.stages import export
 from trtbuild.stages.base import StageContext
-
-MODELS = Path(os.environ.get("TRTBUILD_MODELS", "")) / "public"
-
-needs_models = pytest.mark.skipif(
-    "TRTBUILD_MODELS" not in os.environ,
-    reason="TRTBUILD_MODELS names no folder with the published models",
-)
 
 NETS = '''
 import dataclasses
@@ -718,13 +712,11 @@ def test_an_output_that_is_no_tensor_is_named_with_its_operator(stage: Stage) ->
 @needs_models
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_a_published_torch_model_computes_the_same(stage: Stage, exporter: str) -> None:
-    (stage.folder / "crepe.py").write_text(
+    (stage.folder / "crepe.py").write_text((RECIPES / "models" / "crepe.py").read_text())
+    (stage.folder / "tiny.py").write_text(
         f"""
-import sys, types, torch
-from pathlib import Path
-sys.modules["torchcrepe"] = types.ModuleType("torchcrepe")
-sys.modules["torchcrepe"].PITCH_BINS = 360
-exec(Path({str(MODELS / "crepe_tiny.code.py")!r}).read_text())
+import torch
+from crepe import Crepe
 
 def tiny():
     model = Crepe("tiny")
@@ -733,11 +725,11 @@ def tiny():
 """
     )
     frames = declared("frames", [1, 1024], [64, 1024], dims=["n", None])
-    model = stage.torch("crepe.py:tiny", frames, outputs=("pitch",), exporter=exporter)
+    model = stage.torch("tiny.py:tiny", frames, outputs=("pitch",), exporter=exporter)
     assert next(iter(signature(model).items())) == ("frames", ["n", 1024])
     from trtbuild.model.references import load_callable
 
-    module = load_callable("crepe.py:tiny", stage.folder)().eval()
+    module = load_callable("tiny.py:tiny", stage.folder)().eval()
     values = np.random.default_rng(0).standard_normal((5, 1024)).astype(np.float32)
     with torch.no_grad():
         wanted = module(torch.from_numpy(values)).numpy()

@@ -17,16 +17,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.precision.nets import Recorder
+from tests.published import MODELS, needs_models
 from trtbuild.errors import StageError
 from trtbuild.stages import surgery
 from trtbuild.stages.base import StageContext
-
-MODELS = Path(os.environ.get("TRTBUILD_MODELS", "")) / "public"
-
-needs_models = pytest.mark.skipif(
-    "TRTBUILD_MODELS" not in os.environ,
-    reason="TRTBUILD_MODELS names no folder with the published models",
-)
 
 
 def value(name: str, *shape: int | str, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
