@@ -7,7 +7,9 @@ So each stands behind an If of its own: switched off, its node's other readers l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -20,6 +22,8 @@ from trtbuild.precision.session import Run, open_session
 BUDGET = 512 * 1024 * 1024
 """Bytes of inner tensors that are taken from one run; onnxruntime holds them a second time, and
 what a model's own run needs comes on top."""
+
+T = TypeVar("T")
 
 _ON = "trtbuild:on:"  # prefix of the inputs that switch a tensor on
 _VALUE = "trtbuild:value:"  # prefix of the outputs that hold values
@@ -106,15 +110,36 @@ def watch_tensors(
 ) -> None:
     """Run a float32 model on every case and call `visit(tensor, values)` for every tensor named.
 
-    `done` is called after each case with the number of cases done. Raises StageError where
+    Onnxruntime runs on the next values while `visit` looks at those that are there, in this
+    thread. `done` is called after each case with the number of cases done. Raises StageError where
     onnxruntime refuses the model or the inputs.
     """
-    with open_watch(model, tensors, optimise=True) as watch:
-        for count, case in enumerate(cases, start=1):
-            for group in watch.groups(case):
-                for name, values in watch.values(group, case):
-                    visit(name, values)
-            done(count)
+    with open_watch(model, tensors, optimise=True, budget=BUDGET // 2) as watch:
+
+        def read() -> Iterator[tuple[int, list[tuple[str, Array]]]]:
+            count = 0
+            for count, case in enumerate(cases, start=1):
+                for group in watch.groups(case):
+                    yield count - 1, list(watch.values(group, case))
+            yield count, []
+
+        count = 0
+        for finished, values in ahead(read()):
+            if finished > count:
+                count = finished
+                done(count)
+            for name, array in values:
+                visit(name, array)
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, of which the next is made in another thread while one is looked at."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(next, items, end)
+        while (item := future.result()) is not end:
+            future = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]
 
 
 def _with_switches(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
