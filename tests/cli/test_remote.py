@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -131,6 +132,25 @@ def test_a_laxer_entry_is_said_each_time_and_recorded(machine: Project, tmp_path
     assert other.trtbuild("plan", "tiny.yaml", "--json").verdicts()["build:fp32"] == "EXECUTED"
     why = other.trtbuild("cache", "why", "tiny.yaml").out
     assert "in the entry that shares all else" in why
+
+
+def test_another_machine_is_told_the_field_that_differs(machine: Project, tmp_path: Path) -> None:
+    """A checkout that was never built in, of which the caches hold all but for one fact."""
+    other = other_machine(machine, tmp_path)
+    builder = Project(tmp_path / "builder")
+    shutil.copytree(machine.cache, builder.cache)
+    age_the_builder(builder)
+    remote = ("--remote", tmp_path / "shared")
+    assert builder.trtbuild("cache", "push", *remote).code == 0
+    for command in (("explain", "tiny.yaml", "build:fp32"), ("cache", "why", "tiny.yaml")):
+        told = other.trtbuild(*command, *remote)
+        assert told.code == 0, told.err
+        assert re.search(
+            r"tensorrt-rtx 1\.\S+ here, 1\.\d+\.0\.1 in the entry that shares all else", told.out
+        ), told.out
+    found = other.trtbuild("explain", "tiny.yaml", "build:fp32", *remote, "--json").json["tasks"]
+    assert "in the entry that shares all else" in found[0]["nearest"][0]
+    assert found[0]["recorded"] is None
 
 
 def age_the_builder(project: Project) -> None:

@@ -190,6 +190,33 @@ def test_a_remote_that_misbehaves_is_a_warning_and_a_miss(
     assert machines("third", url).pull(key)
 
 
+@pytest.mark.parametrize(
+    "behaviour", ["403", "404", "500", "503", "slowly", "cutting", "lying", "gone"]
+)
+def test_an_s3_that_misbehaves_is_a_miss_in_bounded_time(
+    machines: Any, server: Server, monkeypatch: pytest.MonkeyPatch, behaviour: str
+) -> None:
+    """To a client that only reads, a server of files is one of S3."""
+    pytest.importorskip("s3fs")
+    first = machines("first", f"file://{server.folder}/engines/team")
+    key, trace = put(first.store, action(1), DATA)
+    assert first.push(key)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    assert machines("whole", "s3://engines/team").pull(key)
+    second = machines("second", "s3://engines/team", timeout=1.0)
+    server.now = behaviour
+    if behaviour == "gone":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    begun = time.monotonic()
+    assert not second.pull(key)
+    assert time.monotonic() - begun < 4
+    assert bool(second.remote.warnings) == (behaviour != "404")
+    assert SECRET not in str(second.remote.warnings)
+    assert not any(second.store.cas.has(digest) for _, digest in trace.outputs)
+
+
 @pytest.mark.parametrize("behaviour", ["lying", "cutting", "slowly"])
 def test_blobs_that_are_wrong_are_thrown_away_when_the_trace_was_right(
     machines: Any, server: Server, behaviour: str

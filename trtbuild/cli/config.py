@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from trtbuild.cli.common import add_json, add_places
+from trtbuild.cli.common import add_json, add_places, add_remote
 from trtbuild.cli.settings import SETTINGS, resolve, shown
 from trtbuild.errors import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `trtbuild config` takes."""
+    add_remote(parser)
     add_places(parser)
     add_json(parser)
 

@@ -1,11 +1,11 @@
-"""Say what a task's action is now, and how it differs from the recorded one, field by field."""
+"""Say what a task's action is now, and how it differs from what is recorded and cached."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from trtbuild.cli.common import add_json, add_places, open_session
+from trtbuild.cli.common import add_json, add_places, add_remote, open_session
 from trtbuild.errors import ExitCode, UsageError
 from trtbuild.report.explanation import explanation, print_explanation
 from trtbuild.report.terminal import Quiet
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "task", nargs="?", metavar="TASK", help="a task, such as build:fp16 (default: all)"
     )
+    add_remote(parser)
     add_places(parser)
     add_json(parser)
 

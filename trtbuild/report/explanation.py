@@ -7,19 +7,27 @@ from typing import Any
 
 from trtbuild.errors import TrtbuildError
 from trtbuild.graph.action import Verdict, differences
+from trtbuild.graph.misses import nearest_misses
 from trtbuild.graph.rebuild import Rebuilder
 
 
 def explanation(rebuilder: Rebuilder, task_id: str) -> dict[str, Any]:
-    """The recorded and the present action of a task, their differences, and the verdict."""
+    """The recorded and the present action of a task, their differences, and the verdict.
+
+    Of a task that no cache has a result of, also how the nearest entries differ.
+    """
     task = rebuilder.tasks[task_id]
     outcome = rebuilder.outcomes[task_id]
     record = rebuilder.workspace.record(task)
     present: dict[str, Any] | None = None
+    nearest: tuple[str, ...] = ()
     problem = ""
     if all(needed in rebuilder.results for needed in task.needs):
         try:
-            present = rebuilder.present_action(task).document()
+            action = rebuilder.present_action(task)
+            present = action.document()
+            if outcome.verdict not in (Verdict.UP_TO_DATE, Verdict.RESTORED):
+                nearest = nearest_misses(rebuilder.cached, action)
         except TrtbuildError as error:
             problem = str(error)
     compared = record is not None and present is not None
@@ -30,6 +38,7 @@ def explanation(rebuilder: Rebuilder, task_id: str) -> dict[str, Any]:
         "certain": outcome.certain,
         "reasons": [reason.text for reason in outcome.reasons],
         "differences": [reason.text for reason in changed],
+        "nearest": list(nearest),
         "problem": problem,
         "recorded": record.action if record else None,
         "present": present,
@@ -38,21 +47,13 @@ def explanation(rebuilder: Rebuilder, task_id: str) -> dict[str, Any]:
 
 def misses(rebuilder: Rebuilder) -> list[dict[str, Any]]:
     """The tasks that no cache has a result of, and how the nearest entries differ."""
-    from trtbuild.graph.misses import nearest_misses
-
     found = []
     for task_id, outcome in rebuilder.outcomes.items():
         if outcome.verdict in (Verdict.UP_TO_DATE, Verdict.RESTORED):
             continue
-        nearest: tuple[str, ...] = ()
-        if all(needed in rebuilder.results for needed in rebuilder.tasks[task_id].needs):
-            try:
-                action = rebuilder.present_action(rebuilder.tasks[task_id])
-                nearest = nearest_misses(rebuilder.cached, action)
-            except TrtbuildError as error:
-                nearest = (str(error),)
-        reasons = [reason.text for reason in outcome.reasons]
-        found.append({"task": task_id, "reasons": reasons, "nearest": list(nearest)})
+        explained = explanation(rebuilder, task_id)
+        nearest = explained["nearest"] or [explained["problem"]] * bool(explained["problem"])
+        found.append({"task": task_id, "reasons": explained["reasons"], "nearest": nearest})
     return found
 
 
@@ -82,3 +83,5 @@ def print_explanation(found: dict[str, Any]) -> None:
             print(f"  changed  {text}")
     else:
         print("  the recorded and the present action are the same")
+    for text in found["nearest"]:
+        print(f"  in the cache: {text}")
