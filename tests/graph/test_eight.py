@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.project import RECIPE, Project
+from trtbuild.store.audit import audit
+from trtbuild.store.digest import digest_of_file
 
 HOOK = """\
 import time
@@ -77,3 +80,37 @@ def test_eight_processes(tmp_path: Path, same: bool) -> None:
         assert not waited
     outputs = {(made.folder / "build/tiny/surgery/model.onnx").read_bytes() for made in projects}
     assert len(outputs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folders", [8, 1], ids=["eight folders", "one folder"])
+def test_eight_runs_of_a_whole_recipe_execute_each_action_once(
+    tmp_path: Path, folders: int
+) -> None:
+    cache = tmp_path / "cache"
+    projects = []
+    for number in range(folders):
+        projects.append(Project(tmp_path / f"p{number}").tiny())
+        projects[-1].cache = cache
+    runs = [
+        subprocess.Popen(
+            made.command("run", "tiny.yaml", "--json"),
+            cwd=made.folder,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for made in projects * (8 // folders)
+    ]
+    documents = [json.loads(run.communicate(timeout=250)[0]) for run in runs]
+    assert [run.returncode for run in runs] == [0] * 8
+    verdicts: dict[str, list[str]] = {}
+    for document in documents:
+        for task in document["recipes"][0]["tasks"]:
+            verdicts.setdefault(task["id"], []).append(task["verdict"])
+    for task_id, found in verdicts.items():
+        assert found.count("EXECUTED") == 1, (task_id, found)
+        assert set(found) <= {"EXECUTED", "RESTORED", "UP_TO_DATE"}, (task_id, found)
+    for made in projects:
+        for output in documents[0]["recipes"][0]["tasks"][-2]["outputs"].values():
+            assert digest_of_file(made.folder / output["path"]).hash == output["sha256"]
+    assert audit(cache) == ()
