@@ -55,6 +55,18 @@ def test_a_size_limit_takes_the_least_recently_used_first(store: Store) -> None:
     assert planned(store).bytes_before <= 250_000
 
 
+def test_what_has_to_stay_counts_against_a_size_limit(store: Store) -> None:
+    for number in range(4):
+        data = {"engine.plan": os.urandom(100_000)}
+        put(store, action(number), data, age=(10 - number) * DAY)
+    locked = Keep(frozenset({action(0).key()}))
+    collection = planned(store, Limits(max_bytes=250_000), locked)
+    assert collection.protected == 1
+    collect(store.root, collection)
+    left = [n for n in range(4) if store.actions.lookup(action(n).key()) is not None]
+    assert left == [0, 3]
+
+
 def test_a_blob_that_another_action_names_stays(store: Store) -> None:
     put(store, action(1), {"engine.plan": b"same"}, age=10 * DAY)
     _, trace = put(store, action(2), {"engine.plan": b"same"}, age=2 * DAY)

@@ -11,10 +11,11 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from trtbuild.store.action_cache import MARK_SECONDS
 from trtbuild.store.files import file_lock, store_errors
@@ -37,18 +38,26 @@ class Limits:
     max_age_seconds: float | None = None
 
 
+class Blob(NamedTuple):
+    """A blob that nothing names, or nothing that stays."""
+
+    key: str
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Collection:
     """What a garbage collection would remove, and what stays."""
 
     traces: tuple[Entry, ...]
     damaged: tuple[Found, ...]  # in the place of traces
-    blobs: tuple[Found, ...]
+    blobs: tuple[Blob, ...]
     discovered: tuple[str, ...]
     locks: tuple[str, ...]
     bytes_before: int
     bytes_after: int
     protected: int  # traces that the limits would remove, but that are in use or locked
+    spared: float  # Unix time: what is used from then on stays
 
     @property
     def freed_bytes(self) -> int:
@@ -77,8 +86,12 @@ def plan_collection(
     gone = {entry.key for entry in doomed}
     kept = [entry for entry in entries if entry.key not in gone]
     named = set(chain.from_iterable(entry.hashes for entry in kept)) | keep.names
-    orphans = [name for name in present if name not in named]
-    blobs = tuple(_old_blobs(root, orphans, spared))
+    freed_too = set(chain.from_iterable(entry.hashes for entry in doomed))
+    blobs = tuple(
+        Blob(name, present[name])
+        for name in present.keys() - named
+        if name in freed_too or _is_old(_blob_path(root, name), spared)
+    )
     before = sum(present.values()) + sum(entry.size_bytes for entry in entries)
     freed = sum(blob.size_bytes for blob in blobs) + sum(entry.size_bytes for entry in doomed)
     return Collection(
@@ -90,6 +103,7 @@ def plan_collection(
         bytes_before=before,
         bytes_after=before - freed,
         protected=protected,
+        spared=spared,
     )
 
 
@@ -102,17 +116,19 @@ def collect(
     """
     sweep(root)
     doomed: list[Entry | Found] = [*collection.traces, *collection.damaged]
-    traces = [(_trace_path(root, trace.key), trace) for trace in doomed]
+    traces = [(_trace_path(root, trace.key), trace.size_bytes) for trace in doomed]
     total = len(traces) + len(collection.blobs)
-    freed = _remove_all(root, traces, lambda done: _tell(progress, done, total))
+    spared = collection.spared
+    freed = _remove_all(root, traces, spared, lambda done: _tell(progress, done, total))
     kept = {
         hash_
         for entry in collection.traces
         if Path(_trace_path(root, entry.key)).exists()  # used since, so its blobs stay too
         for hash_ in entry.hashes
     }
-    blobs = [(_blob_path(root, b.key), b) for b in collection.blobs if b.key not in kept]
-    freed += _remove_all(root, blobs, lambda done: _tell(progress, len(traces) + done, total))
+    blobs = [(_blob_path(root, b.key), b.size_bytes) for b in collection.blobs if b.key not in kept]
+    told = len(traces)
+    freed += _remove_all(root, blobs, spared, lambda done: _tell(progress, told + done, total))
     for key in collection.discovered:
         (root / "discovered" / key[:2] / f"{key[2:]}.json").unlink(missing_ok=True)
     for name in collection.locks:
@@ -125,18 +141,20 @@ def collect(
 
 def _remove_all(
     root: Path,
-    planned: Sequence[tuple[str, Entry | Found]] | Sequence[tuple[str, Found]],
+    planned: Sequence[tuple[str, int]],
+    spared: float,
     progress: Callable[[int], None],
 ) -> int:
-    """Remove in batches what was not used since it was planned; how many bytes that freed.
+    """Remove files, given with their sizes, in batches; how many bytes that freed.
 
-    While a batch goes, no build puts blobs in or takes them out.
+    What was used since it was planned stays. While a batch goes, no build puts blobs in or takes
+    them out.
     """
     freed = 0
     for begin in range(0, len(planned), BATCH):
         with file_lock(root / "locks" / "in-use"):
-            for path, seen in planned[begin : begin + BATCH]:
-                freed += seen.size_bytes if _remove(Path(path), seen.used) else 0
+            for path, size in planned[begin : begin + BATCH]:
+                freed += size if _remove(path, spared) else 0
         progress(begin)
     return freed
 
@@ -149,32 +167,57 @@ def _choose(
     now: float,
     spared: float,
 ) -> tuple[list[Entry], int]:
-    """The traces to remove, least recently used first, and how many the limits cannot have."""
-    users = Counter(chain.from_iterable(entry.hashes for entry in entries))
-    size = sum(e.size_bytes for e in entries)
-    size += sum(bytes_ for name, bytes_ in present.items() if name in users or name in keep.names)
+    """The traces to remove, least recently used first, and how many the limits cannot have.
+
+    `entries` are in the order of their last use.
+    """
     oldest = now - limits.max_age_seconds if limits.max_age_seconds is not None else -math.inf
-    most = math.inf if limits.max_bytes is None else limits.max_bytes
-    missing = users.keys() - present.keys()
-    doomed, protected = [], 0
+    missing = set(chain.from_iterable(entry.hashes for entry in entries)) - present.keys()
+    doomed, rest, protected = [], [], set()
     for entry in entries:
-        over = entry.used < oldest or size > most
-        if not over and (not missing or missing.isdisjoint(entry.hashes)):
-            continue
-        if entry.used >= spared or _is_locked(entry, keep):
-            protected += over
-            continue
-        doomed.append(entry)
-        size -= entry.size_bytes
+        old = entry.used < oldest
+        if not old and (not missing or missing.isdisjoint(entry.hashes)):
+            rest.append(entry)
+        elif entry.used < spared and not _is_locked(entry, keep):
+            doomed.append(entry)
+        else:
+            rest.append(entry)
+            protected.update([entry.key] * old)
+    if limits.max_bytes is not None:
+        size = _Size(rest, present, keep)
+        for entry in rest:
+            if size.bytes <= limits.max_bytes:
+                break
+            if entry.used < spared and not _is_locked(entry, keep):
+                doomed.append(entry)
+                size.without(entry)
+            else:
+                protected.add(entry.key)
+    return doomed, len(protected)
+
+
+class _Size:
+    """The bytes of some traces and of the blobs that they name, or that have to be kept."""
+
+    def __init__(self, entries: Sequence[Entry], present: dict[str, int], keep: Keep) -> None:
+        self._present, self._keep = present, keep
+        self._users = Counter(chain.from_iterable(entry.hashes for entry in entries))
+        counted = present.keys() & (self._users.keys() | keep.names)
+        self.bytes = sum(entry.size_bytes for entry in entries)
+        self.bytes += sum(present[name] for name in counted)
+
+    def without(self, entry: Entry) -> None:
+        """Take a trace out, and the blobs that nothing else names."""
+        self.bytes -= entry.size_bytes
         for hash_ in entry.hashes:
-            users[hash_] -= 1
-            if not users[hash_] and hash_ not in keep.names:
-                size -= present.get(hash_, 0)
-    return doomed, protected
+            self._users[hash_] -= 1
+            if not self._users[hash_] and hash_ not in self._keep.names:
+                self.bytes -= self._present.get(hash_, 0)
 
 
 def _is_locked(entry: Entry, keep: Keep) -> bool:
-    return entry.key in keep.names or not keep.names.isdisjoint(entry.hashes)
+    names = keep.names
+    return bool(names) and (entry.key in names or not names.isdisjoint(entry.hashes))
 
 
 def _spared_since(root: Path, now: float) -> float:
@@ -201,12 +244,11 @@ def _present(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
     return found
 
 
-def _old_blobs(root: Path, names: Iterable[str], spared: float) -> Iterator[Found]:
-    for name in names:
-        with contextlib.suppress(FileNotFoundError):
-            status = os.lstat(_blob_path(root, name))
-            if status.st_mtime < spared:
-                yield Found(name, status.st_mtime, status.st_size, status.st_ino)
+def _is_old(path: str, spared: float) -> bool:
+    try:
+        return os.lstat(path).st_mtime < spared
+    except FileNotFoundError:
+        return False
 
 
 def _unused_discovered(root: Path, kept: list[Entry], spared: float) -> Iterator[str]:
@@ -223,11 +265,11 @@ def _old_locks(root: Path, spared: float) -> Iterator[str]:
                 yield path.name
 
 
-def _remove(path: Path, used: float) -> bool:
+def _remove(path: str, spared: float) -> bool:
     """Remove a file unless it was used since, which its modification time shows."""
-    with store_errors("cannot remove", path), contextlib.suppress(FileNotFoundError):
-        if path.stat().st_mtime == used:
-            path.unlink()
+    with store_errors("cannot remove", Path(path)), contextlib.suppress(FileNotFoundError):
+        if _is_old(path, spared):
+            os.unlink(path)  # noqa: PTH108 - many
             return True
     return False
 
