@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
+import onnxruntime
 
 from trtbuild.dataset import demand_of, open_dataset
 from trtbuild.model.inputs import Arrays
@@ -25,7 +26,6 @@ from trtbuild.model.onnx_file import load_model
 from trtbuild.precision.calibration import Method, calibrate
 from trtbuild.precision.histogram import Histogram
 from trtbuild.precision.prepare import prepare
-from trtbuild.precision.session import open_session
 from trtbuild.precision.sites import candidates
 from trtbuild.precision.thresholds import BINS, entropy, percentile
 from trtbuild.precision.watch import watch_tensors
@@ -77,12 +77,13 @@ def measure(name: str, model: onnx.ModelProto, batches: Sequence[Arrays], method
         calibrate(model, tensors, iter(batches), method)
 
     def inference() -> None:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        outputs = [value.name for value in model.graph.output]
-        with open_session(copy, optimise=True) as run:
-            for batch in batches:
-                run(outputs, batch)
+        """With onnxruntime's own settings."""
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        names = [item.name for item in session.get_inputs()]
+        for batch in batches:
+            session.run(None, {name: batch[name] for name in names})
 
     scale = [sum(v.size for v in batch.values()) for batch in batches]
 
