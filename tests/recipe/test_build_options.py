@@ -137,6 +137,10 @@ REFUSED = {
     "(engine_capability: safety)",
     "plugins: {dynamic: [files/text.onnx]}": "build.plugins.dynamic: TensorRT-RTX has no plugins",
     "tactic_sources: {cudnn: false}": "build.tactic_sources.cudnn: TensorRT-RTX has no such option",
+    "distributive_independence: true, profiles: [{}, {}]": "build.distributive_independence: "
+    "TensorRT does not take it with several optimization profiles",
+    "user_allocation: true, weight_streaming: true": "build.user_allocation: TensorRT-RTX does not "
+    "take it with weight_streaming",
     "build_route: -a=1": "build.build_route: TensorRT-RTX offers no build routes",
     "max_tactics: 0": "build.max_tactics: expected an integer of at least 1, got 0",
     "refit: some": "'some' is not one of none, individual, identical, all",

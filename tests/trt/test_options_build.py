@@ -79,6 +79,36 @@ def test_an_engine_is_built_with(rtx: Flavour, tmp_path: Path, key: str) -> None
     assert read_plan_header(tmp_path / "digits.plan").size == found.engine_bytes > 50_000
 
 
+CONFLICTS = (("profiles", "distributive_independence"), ("weight_streaming", "user_allocation"))
+"""The only two of all pairs that TensorRT-RTX 1.4 to 1.7 refuse; a recipe is refused them too."""
+
+
+def together(*keys: str) -> dict[str, Any]:
+    """The settings of several builds as those of one."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        for name, value in BUILDS[key].items():
+            found[name] = {**found.get(name, {}), **value} if isinstance(value, dict) else value
+    return found
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_all_options_at_once_make_an_engine(rtx: Flavour, tmp_path: Path, left_out: int) -> None:
+    without = {pair[left_out] for pair in CONFLICTS}
+    settings = together(*(key for key in BUILDS if key not in without))
+    assert (
+        built(rtx, nets.digits(tmp_path / "a.onnx"), nets.IMAGE, **settings).engine_bytes > 50_000
+    )
+
+
+@pytest.mark.parametrize("pair", CONFLICTS)
+def test_what_a_recipe_is_refused_together_is_refused_by_tensorrt(
+    rtx: Flavour, tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    error = failure(rtx, nets.digits(tmp_path / "a.onnx"), nets.IMAGE, **together(*pair))
+    assert "not supported when multiple" in error.what or "is not compatible" in error.what
+
+
 @pytest.mark.parametrize("names", [["mixer"], ["mix*"]])
 def test_an_attention_is_made_decomposable(rtx: Flavour, tmp_path: Path, names: list[str]) -> None:
     model = nets.attention(tmp_path / "a.onnx")

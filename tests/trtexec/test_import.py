@@ -13,7 +13,14 @@ from trtbuild.recipe.build_table import OPTIONS as BUILD_OPTIONS
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.schema import schema
 from trtbuild.recipe.trtexec.convert import _WAYS, convert
-from trtbuild.recipe.trtexec.export import _NO_OPTION, _POOLS, _WRITERS, Subject, command_for
+from trtbuild.recipe.trtexec.export import (
+    _GIVEN,
+    _NO_OPTION,
+    _POOLS,
+    _WRITERS,
+    Subject,
+    command_for,
+)
 from trtbuild.recipe.trtexec.read import Call, call_of, lines_in
 from trtbuild.recipe.trtexec.table import BY_NAME, OPTIONS, markdown
 from trtbuild.recipe.trtexec.write import recipe_text
@@ -410,7 +417,7 @@ def test_a_script_of_several_commands_lets_one_choose(project: Project) -> None:
 
 def test_every_build_option_has_its_option_of_trtexec_or_a_reason() -> None:
     for row in BUILD_OPTIONS:
-        told = row.key in _WRITERS or row.path[-1] in _POOLS or row.key in _NO_OPTION
+        told = row.key in _WRITERS or row.path[-1] in _POOLS or row.key in (*_NO_OPTION, *_GIVEN)
         given_by_file = row.key in ("timing_cache.file", "device")
         none = {
             *("mark_outputs", "refit_weights", "strict_nans", "timing_cache.editable"),

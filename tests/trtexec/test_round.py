@@ -101,7 +101,7 @@ ROUNDS = {
         "--optShapes=x:4x4 --staticPlugins=a.so --dynamicPlugins=a.so --setPluginsToSerialize=a.so"
     ),
     "profiles": (
-        "--profile=1 --minShapes=x:3x4 --optShapes=x:4x4 --maxShapes=x:8x4 "
+        "--profile=1 --minShapes=x:1x4 --optShapes=x:4x4 --maxShapes=x:8x4 "
         "--profile=0 --minShapes=x:1x4 --optShapes=x:2x4 --maxShapes=x:2x4 --useProfile=1"
     ),
     "measuring": (
@@ -126,16 +126,38 @@ ROUNDS = {
 """Command lines whose recipe must come back from the command that it becomes."""
 
 
+REPEATED = {"--profile", "--minShapes", "--optShapes", "--maxShapes"}
+REPEATED |= {"--staticPlugins", "--dynamicPlugins", "--setPluginsToSerialize"}
+"""Options that trtexec takes more than once."""
+
+
 @pytest.mark.parametrize("kind", ROUNDS)
 def test_the_command_of_a_recipe_makes_the_recipe_again(project: Project, kind: str) -> None:
     first = imported(project, "--onnx=net.onnx", *ROUNDS[kind].split())
     words = again()
+    names = [word.partition("=")[0] for word in words]
+    assert {name for name in names if names.count(name) > 1} <= REPEATED
     second = imported(project, *words)
     assert second.build == first.build
     assert second.inputs == first.inputs
     assert second.benchmark == first.benchmark
     assert second.source == first.source
     assert again() == words
+
+
+def test_switches_and_pools_are_written_as_trtexec_spells_them(project: Project) -> None:
+    words = "--optShapes=x:4x4 --memPoolSize=workspace:1G,tacticSharedMem:48K --pi"
+    switches = "--preview=+aliasedPluginIO1003,-runtimeActivationResize,+profileSharing0806"
+    imported(
+        project, "--onnx=net.onnx", *words.split(), switches, "--tacticSources=-CUBLASLT,+CUDNN"
+    )
+    command = again()
+    assert "--memPoolSize=workspace:1073741824B,tacticSharedMem:49152B" in command
+    assert "--tacticSources=-CUBLAS_LT,+CUDNN" in command
+    (preview,) = (word for word in command if word.startswith("--preview="))
+    assert set(preview.removeprefix("--preview=").split(",")) == {
+        *("+aliasedPluginIO1003", "-runtimeActivationResize", "+profileSharing0806")
+    }
 
 
 def test_a_shell_reads_the_printed_command_as_it_is_meant(project: Project) -> None:

@@ -89,6 +89,13 @@ def _together(build: Mapping[str, Any]) -> Iterator[Problem]:
         if missing:
             text = f"a DLA loadable needs {' and '.join(missing)} too"
             yield Problem(("build", "engine_capability"), text, "dla: {core: 0}, direct_io: true")
+    if build.get("distributive_independence") and len(build.get("profiles", ())) > 1:
+        text = "TensorRT does not take it with several optimization profiles"
+        hint = "leave it out, or one profile in build.profiles"
+        yield Problem(("build", "distributive_independence"), text, hint)
+    if build.get("user_allocation") and build.get("weight_streaming"):
+        text = "TensorRT-RTX does not take it with weight_streaming, which allocates while it runs"
+        yield Problem(("build", "user_allocation"), text, "leave one of them out")
     cache = build.get("timing_cache", {})
     others = [name for name in cache if name != "enabled" and cache[name] not in (False, None)]
     if cache.get("enabled") is False and others:

@@ -62,11 +62,13 @@ def command_for(
         if "avg_timing_iterations" not in build:
             words.append("--avgTiming=1")  # trtexec's default is 8, the API's is 1
     for row, value in present(build):
+        if row.key in _GIVEN:
+            continue
         found = _option(row, value)
         if row.key == "io_formats" and subject.ports is not None:
             found = io_formats(value, subject.ports, typed=recipe.build.backend == "tensorrt")
         words += found
-        if not found and value != row.default:
+        if not found and value != row.default and (row.key, value) not in _ANYWAY:
             lacking.append(f"build.{row.key}: {_reason(row)}")
     words += [f"--{_FILES[role]}={path}" for role, path in _files(recipe, precision)]
     if recipe.build.device is not None:
@@ -77,7 +79,22 @@ def command_for(
         measured, left = measuring(recipe, recipe.benchmark, dynamic)
         words += measured
         lacking += left
-    return Command(tuple(words), tuple(lacking))
+    return Command(tuple(_merged(words)), tuple(lacking))
+
+
+def _merged(words: list[str]) -> list[str]:
+    """trtexec takes these options once, with all their parts; it refuses a second one."""
+    merged: list[str] = []
+    places: dict[str, int] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in places:
+            merged[places[name]] += f",{value}"
+            continue
+        if name in _ONCE:
+            places[name] = len(merged)
+        merged.append(word)
+    return merged
 
 
 def plain_source(recipe: Recipe, precision: str) -> str | None:
@@ -126,9 +143,12 @@ def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
 def _option(row: Option, value: Any) -> list[str]:
     if value in (row.default, []):
         return []
-    if row.kind in ("tactic", "preview"):
-        group = "tacticSources" if row.kind == "tactic" else "preview"
-        return [f"--{group}={'+' if value else '-'}{row.member}"]
+    sign = "+" if value else "-"
+    if row.kind == "tactic":
+        return [f"--tacticSources={sign}{row.member}"]
+    if row.kind == "preview":
+        name = _PREVIEWS.get(row.path[-1])
+        return [f"--preview={sign}{name}"] if name else []
     if row.kind == "pool" and row.path[-1] in _POOLS:
         return [f"--memPoolSize={_POOLS[row.path[-1]]}:{value}B"]
     write = _WRITERS.get(row.key)
@@ -159,6 +179,12 @@ _POOLS = {
     "dla_managed_sram": "dlaSRAM",
     "dla_local_dram": "dlaLocalDRAM",
     "dla_global_dram": "dlaGlobalDRAM",
+}
+_ONCE = frozenset({"--memPoolSize", "--tacticSources", "--preview"})
+_PREVIEWS = {
+    "profile_sharing_0806": "profileSharing0806",
+    "aliased_plugin_io_10_03": "aliasedPluginIO1003",
+    "runtime_activation_resize_10_10": "runtimeActivationResize",
 }
 _FILES = {
     "plugins/static": "staticPlugins",
@@ -216,13 +242,15 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "debug_unfused_tensors": _flag("markUnfusedTensorsAsDebugTensors"),
 }
 
+_GIVEN = ("profiles", "plugins.static", "plugins.dynamic", "plugins.serialize")
+"""Keys whose options are made from something else than their value."""
+
+_ANYWAY = (("parser_flags.native_instancenorm", True),)
+"""What trtexec does without an option."""
+
 _NO_OPTION = {
-    "profiles": "given by --profile above",
     "io_formats": "trtexec counts tensors by place (--inputIOFormats, --outputIOFormats): run the "
     "recipe first, so that the model is there to count them",
     "refit": "trtexec makes all weights exchangeable (--refit), or none",
     "timing_cache.tactics": "trtexec chooses tactics anew, or those of --timingCacheFile unchecked",
-    "plugins.static": "given by --staticPlugins",
-    "plugins.dynamic": "given by --dynamicPlugins",
-    "plugins.serialize": "given by --setPluginsToSerialize",
 }
