@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import RECIPE, Project
-from tests.store.servers import http_server
+from tests.store.servers import SECRET, http_server, s3_server, ssh_server
 
 TASKS = ("export", "surgery", "reference", "build:fp32", "verify:fp32")
 
@@ -86,13 +87,36 @@ def test_push_and_pull_exchange_everything_over_http(machine: Project, tmp_path:
     assert third.run("--only-cached").verdicts() == dict.fromkeys(TASKS, "RESTORED")
 
 
+@pytest.mark.parametrize("kind", ["s3", "ssh"])
+def test_what_one_machine_pushes_another_restores_with_nothing_run(
+    machine: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with contextlib.ExitStack() as servers:
+        if kind == "s3":
+            pytest.importorskip("moto.server")
+            pytest.importorskip("s3fs")
+            address = servers.enter_context(s3_server(monkeypatch))
+        else:
+            server = ssh_server(tmp_path / "home", monkeypatch)
+            address = f"{servers.enter_context(server)}{tmp_path}/shared"
+        pushed = machine.trtbuild("cache", "push", "--remote", address)
+        assert pushed.out == f"pushed {len(TASKS)} of {len(TASKS)} actions\n", pushed.err
+        other = other_machine(machine, tmp_path / "other")
+        result = other.run("--only-cached", "--remote", address)
+        assert result.verdicts() == dict.fromkeys(TASKS, "RESTORED"), result.err
+        assert (result.code, result.err) == (0, "")
+    assert engine(other) == engine(machine)
+    secrets = (SECRET, "BEGIN OPENSSH")
+    for path in (*machine.cache.rglob("*"), *other.root.rglob("*")):
+        assert not any(secret in read(path) for secret in secrets), path
+
+
 @pytest.mark.parametrize("behaviour", ["403", "500", "lying", "cutting", "slowly", "gone"])
 def test_a_build_goes_on_whatever_its_remote_cache_does(
     machine: Project, tmp_path: Path, behaviour: str
 ) -> None:
-    secret = "hunter2-is-secret"  # noqa: S105 - what must not be seen
     with http_server(machine.root / "shared") as server:
-        address = server.url.replace("//", f"//me:{secret}@")
+        address = server.url.replace("//", f"//me:{SECRET}@")
         server.now = behaviour
         if behaviour == "gone":
             server.server_close()
@@ -104,7 +128,7 @@ def test_a_build_goes_on_whatever_its_remote_cache_does(
     assert result.verdicts() == {"export": "EXECUTED"}
     assert "warning: remote cache http://127.0.0.1" in result.err
     for text in (result.out, result.err, *map(read, other.root.rglob("*"))):
-        assert secret not in text
+        assert SECRET not in text
 
 
 def read(path: Path) -> str:
