@@ -49,8 +49,6 @@ def open_session(model: onnx.ModelProto, *, optimise: bool) -> Iterator[Run]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: every fused node is worth a warning to it
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-    # A thread that spins for its next piece of work takes the processor from who counts values.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
     with tempfile.TemporaryDirectory(prefix="trtbuild-") as folder:
