@@ -14,7 +14,7 @@ import pytest
 from tests.benchmark.documents import point, result
 from trtbuild.graph import toolchain
 from trtbuild.graph.action import Outcome
-from trtbuild.graph.bind import Device
+from trtbuild.graph.device import Device
 from trtbuild.graph.execute import Execution, Progress, Request
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.graph.session import Session, Settings
@@ -80,7 +80,7 @@ def pretend_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this process see a GPU, and the packages that use one."""
     there = {**toolchain.installed_versions(), "pycuda": "2026.1", "tensorrt-rtx": VERSION}
     monkeypatch.setattr(toolchain, "installed_versions", lambda: there)
-    monkeypatch.setattr("trtbuild.graph.session.find_device", lambda _=0: GPU)
+    monkeypatch.setattr("trtbuild.graph.device.find_device", lambda _=0: GPU)
     monkeypatch.setattr(Rebuilder, "_lease", lambda *_: nullcontext({}))
 
 

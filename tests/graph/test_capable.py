@@ -10,8 +10,8 @@ import pytest
 from tests.project import RECIPE, Project
 from trtbuild.errors import RecipeError
 from trtbuild.graph import toolchain
-from trtbuild.graph.bind import Device
 from trtbuild.graph.capable import check_capable, check_targets
+from trtbuild.graph.device import Device
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Recipe
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from tests.project import RECIPE, write_tiny_model
 from trtbuild.graph import toolchain
-from trtbuild.graph.bind import Device, Outputs, bind
+from trtbuild.graph.bind import Outputs, bind
+from trtbuild.graph.device import Device
 from trtbuild.graph.plan import plan
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Recipe

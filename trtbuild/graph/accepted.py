@@ -10,7 +10,7 @@ from typing import Any
 
 from trtbuild.errors import UsageError
 from trtbuild.graph.action import SourceFile, Task
-from trtbuild.graph.bind import Device
+from trtbuild.graph.device import Device
 from trtbuild.graph.toolchain import required_version
 from trtbuild.recipe.gates import REGRESSION
 from trtbuild.recipe.model import Options, Recipe

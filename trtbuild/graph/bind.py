@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from trtbuild.errors import StageError
 from trtbuild.graph.action import Action, SourceFile, Task
+from trtbuild.graph.device import Device
 from trtbuild.graph.toolchain import toolchain_of, version_of
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
@@ -18,17 +19,6 @@ from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
 from trtbuild.store.memo import Memo
 
 Outputs = tuple[tuple[str, Digest], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """The GPU of this machine, as far as actions depend on it."""
-
-    facts: tuple[tuple[str, str], ...]  # ("gpu", "NVIDIA H100 80GB HBM3"), ("driver", ...), ...
-
-
-SOME_GPU = Device(())
-"""A GPU of which nothing is known: that of whoever made a result in a cache."""
 
 
 def bind(

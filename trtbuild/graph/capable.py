@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trtbuild.errors import RecipeError
-from trtbuild.graph.bind import Device
+from trtbuild.graph.device import Device
 from trtbuild.graph.toolchain import required_version
 from trtbuild.precision.limits import beyond_target
 from trtbuild.recipe.build_options import TITLES, Option

@@ -17,8 +17,8 @@ from typing import Any
 from trtbuild.errors import RecipeError, TrtbuildError
 from trtbuild.graph.bind import options_of
 from trtbuild.graph.capable import check_capable
+from trtbuild.graph.device import device_of
 from trtbuild.graph.plan import plan
-from trtbuild.graph.session import device_of
 from trtbuild.graph.toolchain import missing, required_version, version_of
 from trtbuild.recipe.build_options import TITLES, numbers
 from trtbuild.recipe.load import load_recipes

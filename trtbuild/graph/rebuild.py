@@ -8,7 +8,7 @@ what a run of it gave is recorded; any recorded result will do.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -24,15 +24,9 @@ from trtbuild.graph.action import (
     Verdict,
     differences,
 )
-from trtbuild.graph.bind import (
-    SOME_GPU,
-    Device,
-    Outputs,
-    bind,
-    options_of,
-    uses_gpu,
-)
+from trtbuild.graph.bind import Outputs, bind, options_of, uses_gpu
 from trtbuild.graph.choose import Choice
+from trtbuild.graph.device import SOME_GPU, Device, leased
 from trtbuild.graph.execute import Executor, Progress, Request
 from trtbuild.graph.request import inputs_of, request_of
 from trtbuild.graph.results import Found, Results
@@ -304,22 +298,14 @@ class Rebuilder:
         folder, memo, partial = self.recipe.folder, self.store.memo, self.only_cached
         return bind(task, self.results, folder, device or self.device, memo, partial=partial)
 
-    @contextlib.contextmanager
-    def _lease(self, task: Task, progress: Progress) -> Iterator[Mapping[str, str]]:
-        """Hold a GPU while a stage runs on it, since timings decide tactics; yields what the
-        stage's process must have in its environment to see that one."""
+    def _lease(
+        self, task: Task, progress: Progress
+    ) -> contextlib.AbstractContextManager[Mapping[str, str]]:
+        """Hold a GPU where the stage runs on one; gives what its process's environment needs."""
         stage = STAGES[task.stage]
         if self.device is None or not uses_gpu(stage, options_of(task, stage, self.device)):
-            yield {}
-            return
-        from trtbuild.cuda.lease import acquire
-        from trtbuild.cuda.probe import probe
-
-        devices, asked = probe().devices, self.recipe.build.device
-        chosen = devices[asked or 0]
-        alike = [chosen] if asked is not None else [g for g in devices if g.name == chosen.name]
-        with acquire(alike, lambda text: progress(text, None)) as lease:
-            yield {"CUDA_VISIBLE_DEVICES": lease.device.uuid}
+            return contextlib.nullcontext({})
+        return leased(self.recipe, lambda text: progress(text, None))
 
     def _request(self, task: Task, environment: Mapping[str, str]) -> Request:
         inputs = inputs_of(task, self.tasks, self.workspace, self.recipe)

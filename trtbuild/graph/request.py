@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trtbuild.graph.action import Task
-from trtbuild.graph.bind import Device, input_paths, options_of
+from trtbuild.graph.bind import input_paths, options_of
+from trtbuild.graph.device import Device
 from trtbuild.graph.execute import Request
 from trtbuild.graph.results import project_of
 from trtbuild.graph.workspace import Workspace

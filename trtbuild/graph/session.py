@@ -9,10 +9,11 @@ from pathlib import Path
 from trtbuild.errors import MissingPackage, RecipeError, UsageError
 from trtbuild.graph.accepted import with_accepted
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
-from trtbuild.graph.bind import Device, options_of
+from trtbuild.graph.bind import options_of
 from trtbuild.graph.capable import check_capable, check_targets
 from trtbuild.graph.choose import choose
 from trtbuild.graph.deploy import check_deploy
+from trtbuild.graph.device import Device, device_of
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.judge import any_failed, judge_gates
 from trtbuild.graph.plan import plan
@@ -151,40 +152,6 @@ class Session:
 def _planned(recipe: Recipe, device: Device | None, store: Store) -> dict[str, Task]:
     """The plan, and in it the accepted engine that a gate compares with."""
     return {task.id: with_accepted(recipe, task, device, store) for task in plan(recipe)}
-
-
-def device_of(recipe: Recipe) -> Device | None:
-    """The facts of the CUDA device that a recipe is built on, or None where there is none.
-
-    Raises RecipeError where the recipe asks for one that is not there.
-    """
-    asked = recipe.build.device
-    if asked is None:
-        return find_device()
-    from trtbuild.cuda.probe import probe
-
-    count = len(probe().devices)
-    if count and asked >= count:
-        text = f"there is no CUDA device {asked}: this machine has {count}"
-        raise RecipeError((f"{recipe.where('build', 'device')}: {text}",))
-    return find_device(asked)
-
-
-def find_device(number: int = 0) -> Device | None:
-    """The facts of a CUDA device, or None."""
-    from trtbuild.cuda.probe import probe
-
-    devices = probe().devices
-    if not devices:
-        return None
-    gpu = devices[number]
-    return Device(
-        (
-            ("gpu", gpu.name),
-            ("gpu.compute_capability", gpu.compute_capability),
-            ("gpu.driver", gpu.driver),
-        )
-    )
 
 
 def output_folder(recipe: Recipe, out: Path | None) -> Path:
