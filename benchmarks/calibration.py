@@ -96,10 +96,11 @@ def measure(name: str, model: onnx.ModelProto, batches: Sequence[Arrays], method
                     _ = array.min(), array.max()
             return
         bins = BINS if method.name == "entropy" else 8 * BINS
-        for array in values.values():
-            histogram = Histogram(bins)
-            for _ in range(rounds):
-                histogram.add(array)
+        histograms = {name: Histogram(bins) for name in values}
+        for _ in range(rounds):  # every batch through all tensors, as their values come
+            for name, array in values.items():
+                histograms[name].add(array)
+        for histogram in histograms.values():
             _ = entropy(histogram) if method.name == "entropy" else percentile(histogram, 99.99)
 
     ours(), inference()

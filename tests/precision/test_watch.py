@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import onnx
@@ -16,8 +15,8 @@ from onnx import TensorProto, helper
 from tests.precision.nets import attention, images, make, residual
 from trtbuild.model.inputs import Array, Arrays
 from trtbuild.precision.graph import count_elements, float_tensors
-from trtbuild.precision.session import open_session
-from trtbuild.precision.watch import Watch, _with_switches, ahead, open_watch
+from trtbuild.precision.session import Run, open_session
+from trtbuild.precision.watch import Watch, open_watch
 
 
 def everything(watch: Watch, case: Arrays) -> dict[str, Array]:
@@ -58,14 +57,18 @@ class Counted:
 
     def read(self, cases: Sequence[Arrays]) -> None:
         tensors = float_tensors(self._model)
-        made = [n for n in tensors if n not in {v.name for v in self._model.graph.input}]
-        with open_session(_with_switches(self._model, made), optimise=True) as run:
+        with ExitStack() as stack:
 
-            def counted(outputs: Sequence[str], inputs: Arrays) -> list[Array]:
-                self.runs += 1
-                return run(outputs, inputs)
+            def opened(model: onnx.ModelProto) -> Run:
+                run = stack.enter_context(open_session(model, optimise=True))
 
-            watch = Watch(counted, self._model, tensors, self._budget)
+                def counted(outputs: Sequence[str], inputs: Arrays) -> list[Array]:
+                    self.runs += 1
+                    return run(outputs, inputs)
+
+                return counted
+
+            watch = Watch(self._model, tensors, self._budget, opened)
             for case in cases:
                 everything(watch, case)
 
@@ -125,32 +128,3 @@ def test_memory_is_bounded_by_the_budget_and_not_by_the_number_of_tensors() -> N
     ran = subprocess.run([sys.executable, "-c", CHAIN], capture_output=True, text=True, check=True)
     # Two groups of 120 MiB in Python and in onnxruntime, and two tensors; all of them are 1600.
     assert int(ran.stdout) < 700, ran.stdout
-
-
-def test_the_next_item_is_made_while_one_is_looked_at() -> None:
-    made = [threading.Event() for _ in range(3)]
-
-    def items() -> Iterator[int]:
-        for number, event in enumerate(made):
-            event.set()
-            yield number
-
-    seen = []
-    for number in ahead(items()):
-        assert made[min(number + 1, 2)].wait(10)
-        seen.append(number)
-    assert seen == [0, 1, 2]
-
-
-def test_what_fails_in_making_or_looking_ends_the_series() -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        raise ValueError("no second")
-
-    series = ahead(items())
-    assert next(series) == 1
-    with pytest.raises(ValueError, match="no second"):
-        next(series)
-    endless = ahead(itertools.count())
-    assert next(endless) == 0
-    endless.close()  # type: ignore[attr-defined]

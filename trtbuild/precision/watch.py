@@ -1,15 +1,14 @@
 """Hands out the values of a graph's inner tensors, case by case, in bounded memory.
 
 A tensor that is an output of the graph lives until the run is over, whether it is fetched or not.
-So each stands behind an If of its own: switched off, its node's other readers let it go at once.
+That costs nothing where all of them are wanted and fit. Else each stands behind an If of its own:
+switched off, its node's other readers let it go at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import onnx
@@ -22,8 +21,6 @@ from trtbuild.precision.session import Run, open_session
 BUDGET = 512 * 1024 * 1024
 """Bytes of inner tensors that are taken from one run; onnxruntime holds them a second time, and
 what a model's own run needs comes on top."""
-
-T = TypeVar("T")
 
 _ON = "trtbuild:on:"  # prefix of the inputs that switch a tensor on
 _VALUE = "trtbuild:value:"  # prefix of the outputs that hold values
@@ -38,10 +35,17 @@ class Watch:
     """
 
     def __init__(
-        self, run: Run, model: onnx.ModelProto, tensors: Sequence[str], budget: int
+        self,
+        model: onnx.ModelProto,
+        tensors: Sequence[str],
+        budget: int,
+        open_run: Callable[[onnx.ModelProto], Run],
     ) -> None:
+        """`open_run` opens a session of a model, which is opened when it is first needed."""
         given = {value.name for value in model.graph.input}
-        self._run, self._model, self._budget = run, model, budget
+        self._model, self._budget, self._open = model, budget, open_run
+        self._whole: Run | None = None  # of the model whose outputs are the tensors
+        self._switched: Run | None = None  # of that in which each stands behind a switch
         self._given = [name for name in tensors if name in given]
         self._made = [name for name in tensors if name not in given]
         self._known: dict[tuple[tuple[str, tuple[int, ...]], ...], list[list[str]]] = {}
@@ -60,14 +64,22 @@ class Watch:
     def values(self, group: Sequence[str], inputs: Arrays) -> Iterator[tuple[str, Array]]:
         """Each tensor of a group with its values, which are the caller's to keep or to let go."""
         made = [name for name in group if name in self._made]
-        outputs = [_VALUE + name for name in made]
-        results = iter(self._taken(outputs, made, inputs) if made else ())
+        results = iter(self._values(made, inputs) if made else ())
         for name in group:
             yield name, inputs[name] if name in self._given else next(results)
 
+    def _values(self, made: Sequence[str], inputs: Arrays) -> list[Array]:
+        if len(made) < len(self._made):
+            return self._taken([_VALUE + name for name in made], made, inputs)
+        if self._whole is None:
+            self._whole = self._open(_with_outputs(self._model, self._made))
+        return self._whole(made, inputs)
+
     def _taken(self, outputs: Sequence[str], on: Sequence[str], inputs: Arrays) -> list[Array]:
+        if self._switched is None:
+            self._switched = self._open(_with_switches(self._model, self._made))
         flags = {_ON + name: np.array(name in on) for name in self._made}
-        return self._run(outputs, {**inputs, **flags})
+        return self._switched(outputs, {**inputs, **flags})
 
     def _split(self, inputs: Arrays, shapes: Mapping[str, Sequence[int]]) -> list[list[str]]:
         """The tensors that a graph makes in groups; one where a case was seen that needs more."""
@@ -95,10 +107,13 @@ def open_watch(
 
     Raises StageError where onnxruntime refuses the model.
     """
-    given = {value.name for value in model.graph.input}
-    made = [name for name in tensors if name not in given]
-    with open_session(_with_switches(model, made), optimise=optimise) as run:
-        yield Watch(run, model, tensors, budget)
+    with ExitStack() as stack:
+        yield Watch(
+            model,
+            tensors,
+            budget,
+            lambda copy: stack.enter_context(open_session(copy, optimise=optimise)),
+        )
 
 
 def watch_tensors(
@@ -110,36 +125,25 @@ def watch_tensors(
 ) -> None:
     """Run a float32 model on every case and call `visit(tensor, values)` for every tensor named.
 
-    Onnxruntime runs on the next values while `visit` looks at those that are there, in this
-    thread. `done` is called after each case with the number of cases done. Raises StageError where
+    `done` is called after each case with the number of cases done. Raises StageError where
     onnxruntime refuses the model or the inputs.
     """
-    with open_watch(model, tensors, optimise=True, budget=BUDGET // 2) as watch:
-
-        def read() -> Iterator[tuple[int, list[tuple[str, Array]]]]:
-            count = 0
-            for count, case in enumerate(cases, start=1):
-                for group in watch.groups(case):
-                    yield count - 1, list(watch.values(group, case))
-            yield count, []
-
-        count = 0
-        for finished, values in ahead(read()):
-            if finished > count:
-                count = finished
-                done(count)
-            for name, array in values:
-                visit(name, array)
+    with open_watch(model, tensors, optimise=True) as watch:
+        for count, case in enumerate(cases, start=1):
+            for group in watch.groups(case):
+                for name, values in watch.values(group, case):
+                    visit(name, values)
+            done(count)
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, of which the next is made in another thread while one is looked at."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(next, items, end)
-        while (item := future.result()) is not end:
-            future = pool.submit(next, items, end)
-            yield item  # type: ignore[misc]
+def _with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """A copy of the model whose outputs are the tensors."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    for name in tensors:
+        copy.graph.output.append(onnx.ValueInfoProto(name=name))  # onnxruntime infers the type
+    return copy
 
 
 def _with_switches(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
