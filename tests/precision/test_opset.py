@@ -9,8 +9,9 @@ from onnx import helper, numpy_helper
 
 from tests.precision.nets import make, residual, weights
 from trtbuild.errors import StageError
+from trtbuild.model.onnx_file import opset_of
 from trtbuild.precision.graph import element_types, without_weights
-from trtbuild.precision.opset import opset_of, raise_opset
+from trtbuild.precision.opset import raise_opset
 
 
 def old() -> onnx.ModelProto:

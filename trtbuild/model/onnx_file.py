@@ -163,6 +163,14 @@ def output_types(model: onnx.ModelProto) -> tuple[TensorType, ...]:
     return tuple(_type(value) for value in model.graph.output)
 
 
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that a model uses."""
+    return max(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        default=1,
+    )
+
+
 def dtype_name(element: int) -> str:
     """numpy's name of an ONNX element type (TensorProto.DataType)."""
     name = str(onnx.TensorProto.DataType.Name(element))

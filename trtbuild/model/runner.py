@@ -24,6 +24,7 @@ from trtbuild.model.onnx_file import (
     input_types,
     load_model,
     load_structure,
+    opset_of,
     output_types,
     save_model,
 )
@@ -206,9 +207,7 @@ def _load_error(text: str, place: str, structure: onnx.ModelProto) -> StageError
     hint = "the graph is not valid: look at the operator that the message names"
     if unsupported:
         hint = "the CPU has no such operator: only a GPU can check this graph"
-    opset = max(
-        (o.version for o in structure.opset_import if o.domain in ("", "ai.onnx")), default=0
-    )
+    opset = opset_of(structure)
     if unsupported and opset < OLDEST_OPSET:
         hint = (
             f"onnxruntime runs opset {OLDEST_OPSET} and later, this is {opset}: export the model "

@@ -12,8 +12,7 @@ from typing import Any, Literal, Protocol
 import onnx
 
 from trtbuild.errors import MissingPackage, StageError
-from trtbuild.model.onnx_file import save_model
-from trtbuild.precision.opset import opset_of
+from trtbuild.model.onnx_file import opset_of, save_model
 
 DATA_MAX = 512.0
 """A node that reads or makes values beyond this stays in float32: above it a float16 is a multiple

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -94,6 +94,29 @@ def without_weights(
             onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         )
     return light, heavy
+
+
+def with_readers(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    readers: Callable[[str], Sequence[onnx.NodeProto]],
+) -> onnx.ModelProto:
+    """A copy without outputs, in which what reads a tensor stands right behind its producer.
+
+    open_session runs nodes in the order of the graph, so that a tensor is freed as in an ordinary
+    run.
+    """
+    wanted = set(tensors)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    del graph.output[:], graph.node[:]
+    for node in model.graph.node:
+        graph.node.append(node)
+        for name in node.output:
+            if name in wanted:
+                graph.node.extend(readers(name))
+    return copy
 
 
 def _copy(message: Any, field: Any, value: Any) -> None:

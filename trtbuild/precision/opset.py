@@ -6,16 +6,9 @@ import onnx
 from onnx import version_converter
 
 from trtbuild.errors import StageError
+from trtbuild.model.onnx_file import opset_of
 from trtbuild.precision.graph import without_weights
 from trtbuild.precision.names import name_nodes
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that a model uses."""
-    return max(
-        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
-        default=1,
-    )
 
 
 def raise_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ import onnx
 from onnx import helper
 
 from trtbuild.model.inputs import Arrays
-from trtbuild.precision.graph import float_tensors
+from trtbuild.precision.graph import float_tensors, with_readers
 from trtbuild.precision.session import open_session
 
 _REDUCTIONS = (("ReduceMin", "trtbuild:low:"), ("ReduceMax", "trtbuild:high:"))
@@ -67,23 +67,11 @@ def measure_ranges(
 
 
 def _with_reductions(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """A copy of the model whose outputs are the smallest and largest value of each tensor.
-
-    A reduction stands right behind the node that makes its tensor: open_session runs nodes in the
-    order of the graph, so that the tensor is freed as in an ordinary run.
-    """
-    wanted = set(tensors)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    graph = copy.graph
-    del graph.output[:], graph.node[:]
-    for node in model.graph.node:
-        graph.node.append(node)
-        for name in node.output:
-            if name in wanted:
-                graph.node.extend(_reductions(name))
+    """A copy of the model whose outputs are the smallest and largest value of each tensor."""
+    copy = with_readers(model, tensors, _reductions)
     for name in tensors:
-        graph.output.extend(onnx.ValueInfoProto(name=prefix + name) for _, prefix in _REDUCTIONS)
+        outputs = (onnx.ValueInfoProto(name=prefix + name) for _, prefix in _REDUCTIONS)
+        copy.graph.output.extend(outputs)
     return copy
 
 

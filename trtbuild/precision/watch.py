@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from trtbuild.model.inputs import Array, Arrays
-from trtbuild.precision.graph import count_elements, element_types
+from trtbuild.precision.graph import count_elements, element_types, with_readers
 from trtbuild.precision.session import Run, open_session
 
 BUDGET = 512 * 1024 * 1024
@@ -149,21 +149,12 @@ def _with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelP
 def _with_switches(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
     """A copy of the model whose outputs are the tensors that are switched on (the others come
     empty), and the number of elements of each.
-
-    What reads a tensor stands right behind the node that makes it: open_session runs nodes in the
-    order of the graph.
     """
     types = element_types(model)
-    wanted = set(tensors)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = with_readers(
+        model, tensors, lambda name: _switch(name, types.get(name, TensorProto.FLOAT))
+    )
     graph = copy.graph
-    del graph.output[:], graph.node[:]
-    for node in model.graph.node:
-        graph.node.append(node)
-        for name in node.output:
-            if name in wanted:
-                graph.node.extend(_switch(name, types.get(name, TensorProto.FLOAT)))
     for name in tensors:
         graph.input.append(helper.make_tensor_value_info(_ON + name, TensorProto.BOOL, []))
         graph.output.append(onnx.ValueInfoProto(name=_VALUE + name))  # onnxruntime infers the type

@@ -11,7 +11,7 @@ from trtbuild.errors import StageError
 from trtbuild.model import onnx_outputs
 from trtbuild.model.input_shapes import require_inputs, write_inputs
 from trtbuild.model.inputs import parse_inputs
-from trtbuild.model.onnx_file import canonicalise, check_model, load_model, save_model
+from trtbuild.model.onnx_file import canonicalise, check_model, load_model, opset_of, save_model
 from trtbuild.model.trial import Shapes, try_shapes
 from trtbuild.recipe.model import Input
 from trtbuild.stages.base import StageContext
@@ -103,7 +103,7 @@ def _fit(
     context: StageContext, model: onnx.ModelProto, inputs: Sequence[Input], source: dict[str, Any]
 ) -> None:
     """Require of what torch made that it has the opset asked for, and name its dimensions."""
-    opset = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
+    opset = opset_of(model)
     if opset != source["opset"]:
         raise StageError(
             f"torch exported opset {opset} instead of {source['opset']}",
