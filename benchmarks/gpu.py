@@ -47,6 +47,7 @@ PACKAGES = (
     "tensorrt-cu13-bindings",
     "torch",
     "onnx",
+    "onnxruntime-gpu",
     "onnxruntime",
     "pycuda",
     "cuda-bindings",
@@ -114,6 +115,8 @@ def main(arguments: list[str]) -> int:
 
 def _report(folder: Path, device: DeviceFacts, minutes: float) -> Report:
     versions = {name: found for name in PACKAGES if (found := _version(name))}
+    if "onnxruntime-gpu" in versions:  # both put a package of the same name into one place
+        versions.pop("onnxruntime", None)
     backend = versions.get(PACKAGES[0]) or versions.get(PACKAGES[1]) or "none"
     name = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +191,7 @@ def _test_results(xml: Path, arguments: list[str]) -> dict[str, Any]:
     xml.write_text(without_places(ElementTree.tostring(tree.getroot(), encoding="unicode")) + "\n")
     cases = list(tree.iter("testcase"))
     properties = {
-        found.attrib["name"]: json.loads(found.attrib["value"])
+        found.attrib["name"]: _value(found.attrib["value"])
         for case in cases
         for found in case.iter("property")
     }
@@ -205,6 +208,14 @@ def _test_results(xml: Path, arguments: list[str]) -> dict[str, Any]:
         "seconds": round(sum(float(case.attrib["time"]) for case in cases), 1),
         "recorded": properties,
     }
+
+
+def _value(text: str) -> Any:
+    """A recorded property: JSON where it is, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 if __name__ == "__main__":

@@ -70,6 +70,22 @@ def test_cuda_is_refused_where_onnxruntime_has_none(model: Path) -> None:
         OnnxSubject(model, VALUES, provider="cuda", threads=None)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_cuda_that_cannot_be_loaded_is_never_called_cuda(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    # As onnxruntime-gpu on a machine without CUDA's libraries says, and then runs on the CPU.
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    with pytest.raises(StageError, match="cannot be loaded"):
+        OnnxSubject(model, VALUES, provider="cuda", threads=None)
+    assert OnnxSubject(model, VALUES, provider=None, threads=None).name == "ONNX Runtime CPU"
+
+
 def test_baselines_are_measured_in_turn_and_compared_by_the_hosts_clock(model: Path) -> None:
     def make(spec: Any) -> Subject:
         return make_baseline(spec, source(onnx=model), VALUES)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from tests.published import MODELS, needs_models
 from tests.trt import nets
@@ -110,6 +111,26 @@ def test_static_inputs_and_inputs_of_values_are_written_down(tmp_path: Path) -> 
     assert values["inputs"] == [
         shaped("n", "int64", []) | {"values": {"min": [1], "opt": [4], "max": [8]}}
     ]
+
+
+@pytest.mark.parametrize(("base", "warned"), [("FLOAT16", 1), ("BFLOAT16", 0), ("FLOAT", 0)])
+def test_int8_on_fp16_may_overflow_where_rtx_runs_it(
+    tmp_path: Path, base: str, warned: int
+) -> None:
+    kind = TensorProto.DataType.Value(base)
+    text = f"""g (float[2, 8] x) => (float[2, 8] y) {{
+        scale = Constant <value = float {{0.1}}> ()
+        s = Cast <to = {kind}> (scale)
+        zero = Constant <value = int8 {{0}}> ()
+        h = Cast <to = {kind}> (x)
+        q = QuantizeLinear(h, s, zero)
+        d = DequantizeLinear(q, s, zero)
+        r = Relu(d)
+        y = Cast <to = 1> (r)
+    }}"""
+    model = nets.written(tmp_path / "model.onnx", text)
+    heard = run(model, tmp_path / "outputs", shaped("x", "float32", [2, 8]))
+    assert len([text for text in heard.warnings if "base: bf16" in text]) == warned
 
 
 def test_warnings_of_the_builder_reach_the_user_and_build_json(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter_ns
@@ -34,18 +36,32 @@ class OnnxSubject:
         provider: str | None,
         threads: int | None,
     ) -> None:
-        on_cuda = provider != "cpu" and _CUDA in onnxruntime.get_available_providers()
-        if provider == "cuda" and not on_cuda:
+        has_cuda = _CUDA in onnxruntime.get_available_providers()
+        if provider == "cuda" and not has_cuda:
             raise StageError(
                 f"this ONNX Runtime ({onnxruntime.__version__}) has no CUDA",
                 hint="install onnxruntime-gpu, or leave the provider out to measure the CPU",
             )
+        wanted = [_CUDA] if has_cuda and provider != "cpu" else []
+        if wanted:
+            # CUDA and cuDNN as pip installs them; where they are missing, said below.
+            with contextlib.redirect_stdout(io.StringIO()):
+                onnxruntime.preload_dlls()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors are raised, the rest is noise
         if threads is not None:
             options.intra_op_num_threads = threads
-        providers = [_CUDA, "CPUExecutionProvider"] if on_cuda else ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=[*wanted, "CPUExecutionProvider"]
+        )
+        # Where a library of CUDA is missing or of another version, the session is on the CPU and
+        # says so only in its log.
+        on_cuda = _CUDA in self._session.get_providers()
+        if provider == "cuda" and not on_cuda:
+            raise StageError(
+                f"the CUDA of this ONNX Runtime ({onnxruntime.__version__}) cannot be loaded",
+                hint="install what it was built for: pip install onnxruntime-gpu[cuda,cudnn]",
+            )
         self.name = f"ONNX Runtime {'CUDA' if on_cuda else 'CPU'}"
         self.version = str(onnxruntime.__version__)
         self._inputs = self._fitted(inputs)

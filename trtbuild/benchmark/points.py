@@ -12,7 +12,7 @@ import numpy as np
 from trtbuild.benchmark.baselines import Source, make_baseline, measure_baselines
 from trtbuild.benchmark.exports import outputs_json, profile_json, times_json
 from trtbuild.benchmark.interleave import interleave, ratio
-from trtbuild.benchmark.layers import layer_facts, layer_table
+from trtbuild.benchmark.layers import layer_table
 from trtbuild.benchmark.measure import measure_engine
 from trtbuild.benchmark.profile_run import profile_layers
 from trtbuild.benchmark.result import point_part
@@ -22,6 +22,7 @@ from trtbuild.cuda.nvml import Monitor, foreign_processes, state_part, state_war
 from trtbuild.recipe.model import Options, Shape
 from trtbuild.trt.contexts import Contexts
 from trtbuild.trt.engine import Engine
+from trtbuild.trt.layers import layer_facts
 from trtbuild.trt.tensors import Array
 
 

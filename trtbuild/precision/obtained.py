@@ -55,6 +55,11 @@ def node_types(model: onnx.ModelProto) -> dict[str, str]:
     return found
 
 
+def moving_nodes(model: onnx.ModelProto) -> frozenset[str]:
+    """The nodes of the main graph that carry values from one type to another."""
+    return frozenset(node.name for node in model.graph.node if node.op_type in _MOVES)
+
+
 def count_types(types: Mapping[str, str]) -> dict[str, int]:
     """How many nodes compute in each type, sorted by the type's name."""
     return dict(sorted(Counter(types.values()).items()))

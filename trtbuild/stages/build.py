@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 _SETTINGS = frozenset(row.path[0] for row in OPTIONS)
 
+_UNSCALED = (
+    "TensorRT-RTX may store a product of int8 in fp16 before it is scaled, and then overflows: "
+    "1.6.1 does on compute capability 9.0; verify this engine on its GPU, or take `base: bf16`"
+)
+"""Seen by the inspector: a Gemm takes Int8 and makes Half, and the layer after it has the scale."""
+
 
 def run(context: StageContext) -> None:
     """Role `model` -> engine.plan (the pure plan), build.json and build.log.
@@ -58,6 +64,8 @@ def run(context: StageContext) -> None:
     built = results[0]
     for warning in built.warnings:
         context.reporter.warn(f"{flavour.title}: {warning}")
+    if flavour.kind == "rtx" and {"int8", "float16"} <= set(built.tensor_types):
+        context.reporter.warn(_UNSCALED)
     _write_info(context.outputs / "build.json", _info(flavour, options["precision"], built))
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trtbuild.benchmark.layers import layer_facts
 from trtbuild.model.cases import CaseReader
 from trtbuild.trt.contexts import EAGER
+from trtbuild.trt.layers import layer_facts
 from trtbuild.trt.runtime import run_engine
 from trtbuild.verify.steps import Comparer
 

@@ -17,11 +17,12 @@ from trtbuild.model.runner import Runner, UnsupportedModelError, open_model
 from trtbuild.precision.cases import open_cases
 from trtbuild.precision.losses import loss_document, measure_losses, suggest_keeping
 from trtbuild.precision.names import name_nodes
-from trtbuild.precision.obtained import count_types, node_types
+from trtbuild.precision.obtained import moving_nodes, node_types
 from trtbuild.precision.prepare import prepare
 from trtbuild.trt.contexts import EAGER
 from trtbuild.trt.plugins import plugins_of
 from trtbuild.verify.metrics import evaluate
+from trtbuild.verify.obtained import Obtained
 from trtbuild.verify.result import Result, Score, Step
 from trtbuild.verify.results import CaseView, Results
 from trtbuild.verify.steps import Comparer
@@ -39,22 +40,6 @@ STEPS = (("export", "exported"), ("surgery", "rewritten"), ("quantize", "quantiz
 LOSS_CASES = 2
 """Cases on which losses are measured: the ranking of layers settles after one or two."""
 
-LOW_FLOATS = ("fp16", "bf16")
-"""Those that an engine's layers show at their outputs; int8 and less may be fused out of sight."""
-
-PRECISIONS = {
-    "float32": "fp32",
-    "float16": "fp16",
-    "bfloat16": "bf16",
-    "float8_e4m3fn": "fp8",
-}
-"""The names of types in a network that are not those of the precisions."""
-
-LOW_PRECISIONS = ("fp16", "bf16", "int8", "fp8", "int4")
-"""Variants that must have nodes which compute in that type: a variant that asks for fp16 and gets
-an fp32 engine fails, though its numbers are right.
-"""
-
 
 def run(context: StageContext) -> None:
     """Write verify.json; raises StageError, after that, where the variant does not pass.
@@ -70,7 +55,7 @@ def run(context: StageContext) -> None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=context.outputs))
             _verify(context, reader, Path(folder), result)
     except StageError as error:
-        result.failures.append(f"{error.where}: {error.what}" if error.where else error.what)
+        result.fail_by(error)
         raise
     finally:
         document = json.dumps(result.document(), indent=1, allow_nan=False)
@@ -89,14 +74,19 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
         if role in context.inputs:
             last = context.inputs[role]
             _compare_graph(context, comparer, step, last, result)
-    _obtained(context, last, result)
+    model = load_structure(last)
+    name_nodes(model)
+    obtained = Obtained(result, node_types(model), moving_nodes(model))
+    obtained.graph()
+    if "info" in context.inputs:
+        obtained.network(json.loads(context.inputs["info"].read_bytes())["tensor_types"])
     if "quantized" in context.inputs:
         _losses(context, result)
     if context.options.get("gpu"):
         engine = _Engine(context, _renames(context))
         result.take(comparer.compare("engine", engine))
         result.engine = "compared"
-        _note_layers(context, engine.types, result)
+        obtained.layers(engine.layers, context.reporter.warn)
     if comparer.last is not None:
         _scores(context, reader, comparer.last, result)
     elif context.options.get("metrics"):
@@ -126,48 +116,6 @@ def _renames(context: StageContext) -> dict[str, str]:
     return dict(renames)
 
 
-def _obtained(context: StageContext, path: Path, result: Result) -> None:
-    """Note which types graph and engine compute in, and require the one that was asked for."""
-    model = load_structure(path)
-    name_nodes(model)
-    types = count_types(node_types(model))
-    result.obtained["graph"] = types
-    if "info" in context.inputs:
-        info = json.loads(context.inputs["info"].read_bytes())
-        network = {PRECISIONS.get(name, name): n for name, n in info["tensor_types"].items()}
-        result.obtained["engine"] = network
-        _require_obtained(result, "tensors of the engine's network is", network)
-    _require_obtained(result, "nodes of the graph computes", types)
-
-
-def _require_obtained(result: Result, what: str, types: Mapping[str, int]) -> None:
-    """A variant of low precision must have something in its type."""
-    if result.precision in LOW_PRECISIONS and types and not types.get(result.precision):
-        result.fail(
-            f"none of the {what} in {result.precision}: {_shares(types)}",
-            "keep fewer nodes in fp32 (`keep_fp32`), or leave this precision out",
-        )
-
-
-def _shares(types: Mapping[str, int]) -> str:
-    total = sum(types.values())
-    return ", ".join(f"{count} of {total} in {name}" for name, count in types.items())
-
-
-def _note_layers(context: StageContext, types: Mapping[str, int], result: Result) -> None:
-    """Note what the inspector says of the engine's layers, as far as it tells types.
-
-    A network is strongly typed: its tensors' types are what TensorRT must keep to. A kernel that
-    computes in fp16 what comes and goes in fp32 shows nothing of it, so this is no failure.
-    """
-    if types:
-        result.obtained["layers"] = types
-        if result.precision in LOW_FLOATS and not types.get(result.precision):
-            context.reporter.warn(
-                f"no output of the engine's layers is in {result.precision}: {_shares(types)}"
-            )
-
-
 def _losses(context: StageContext, result: Result) -> None:
     """Note where the precision loses most, tensor by tensor."""
     context.reporter.progress("measuring where most is lost")
@@ -195,7 +143,14 @@ def _scores(context: StageContext, reader: CaseReader, last: Results, result: Re
     source = CaseView(reader, chosen, reader.outputs)
     for name, metric in metrics.items():
         context.reporter.progress(f"evaluating {name}")
-        values = evaluate(name, metric, cases, context.folder)
+        try:
+            values = evaluate(name, metric, cases, context.folder)
+        except StageError as error:
+            if not result.failures:
+                raise
+            # Outputs that are off, NaN say, are why: they were named before, and come first.
+            result.fail_by(error)
+            continue
         before: dict[str, float] = {}
         if set(last.names) == set(reader.output_names()):  # else the metric is not for the source
             before = evaluate(name, metric, source, context.folder)
@@ -242,12 +197,10 @@ class _Engine:
         items: Any = info["inputs"]
         self._names = names
         self.inputs = _old_names([item["name"] for item in items], names)
-        self.types: dict[str, int] = {}  # of its layers' outputs, once it ran
+        self.layers = ""  # the inspector's JSON, once it ran
 
     def _inspect(self, layers: str) -> None:
-        from trtbuild.benchmark.layers import layer_types
-
-        self.types = layer_types(layers)
+        self.layers = layers
 
     def results(self, cases: Iterator[Arrays]) -> Iterator[Arrays]:
         from trtbuild.trt.runtime import run_engine

@@ -12,6 +12,7 @@ from trtbuild.errors import StageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from trtbuild.errors import TrtbuildError
     from trtbuild.verify.tolerance import Breach
 
 FORMAT = 1
@@ -27,6 +28,10 @@ HINTS = {
     "engine": "compare with `tf32: false`, and with another `optimization_level`; if the graph "
     "before it passes, TensorRT computes it less exactly than this tolerance",
 }
+OVERFLOW_HINT = (
+    "a value leaves the range of fp16 within a kernel of the engine, since the graph before it "
+    "passes: compute in bf16 or fp32 instead (`base: bf16` where something is quantized)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +106,19 @@ class Result:
         case = _case(worst.case, kinds[worst.output])
         more = len({breach.output for breach in step.breaches}) - 1
         others = f"; {more} more outputs are off too" if more else ""
-        self.fail(
-            f"{step.name}: output '{worst.output}' {worst.text}{case}{others}", HINTS[step.name]
-        )
+        hint = HINTS[step.name]
+        if step.name == "engine" and not worst.metric and not self.failures:
+            hint = OVERFLOW_HINT if "fp16" in self.obtained.get("graph", {}) else hint
+        self.fail(f"{step.name}: output '{worst.output}' {worst.text}{case}{others}", hint)
 
     def fail(self, text: str, hint: str) -> None:
         """Add a failure; the first one decides what is suggested."""
         self.failures.append(text)
         self.hint = self.hint or hint
+
+    def fail_by(self, error: TrtbuildError) -> None:
+        """Add what an error says as a failure."""
+        self.fail(f"{error.where}: {error.what}" if error.where else error.what, error.hint)
 
     def require_passed(self) -> None:
         """Raise StageError with the first failure."""

@@ -1,0 +1,46 @@
+"""`precisions: best` on a GPU: the fastest variant that passes, as measured here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.gpu.nets import convolutions
+from tests.gpu.stages import BACKEND
+from tests.project import Project
+
+
+def test_the_fastest_variant_that_passes_is_kept(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    project = Project(tmp_path)
+    convolutions(6).save(project.folder / "tiny.onnx")
+    shape = "[16, 64, 56, 56]"
+    project.write(
+        "tiny.yaml",
+        f"""\
+trtbuild: 1
+name: tiny
+model: {{onnx: tiny.onnx}}
+inputs: {{x: {{dtype: float32, min: [1, 64, 56, 56], opt: {shape}, max: {shape}}}}}
+precisions: [best, fp32, fp16, bf16]
+build: {{backend: {BACKEND}}}
+verify:
+  dataset: {{random: {{seed: 0}}}}
+  tolerance: {{fp32: {{cosine: 0.999}}, fp16: {{cosine: 0.999}}, bf16: {{snr_db: 200}}}}
+benchmark: {{warmup: 100ms, duration: 500ms}}
+""",
+    )
+    done = project.run()
+    assert done.code == 0, done.out + done.err
+    found = json.loads((project.folder / "build/tiny/best/best.json").read_text())
+    record_property("best", json.dumps(found))
+    assert found["by"] == "latency"
+    candidates = {entry["variant"]: entry for entry in found["candidates"]}
+    assert not candidates["bf16"]["passed"]  # nothing is as near as that
+    measured = {name: candidates[name]["latency_ms"] for name in ("fp32", "fp16")}
+    assert found["variant"] == min(measured, key=lambda name: measured[name])
+    engine = project.folder / "build/tiny/best/engine.plan"
+    chosen = project.folder / "build/tiny" / found["variant"] / "engine.plan"
+    assert engine.read_bytes() == chosen.read_bytes()

@@ -1,0 +1,88 @@
+"""What the inspector says of layers: in its forms, and as engines on an H100 really gave it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trtbuild.trt.layers import LayerFacts, count_precisions, layer_facts
+
+INSPECTOR = Path(__file__).parent / "inspector"
+"""By TensorRT-RTX 1.6.1.120 on an H100: digits-cnn whole, the first layers of minilm."""
+
+
+def facts_of(**layer: Any) -> LayerFacts:
+    (found,) = layer_facts(json.dumps({"Layers": [{"Name": "a", **layer}]})).values()
+    return found
+
+
+def told(name: str) -> Mapping[str, LayerFacts]:
+    return layer_facts((INSPECTOR / f"{name}.json").read_text())
+
+
+def test_facts_of_a_layer_name_the_onnx_nodes_it_was_fused_from() -> None:
+    facts = facts_of(
+        LayerType="CaskConvolution",
+        TacticName="sm80_xmma",
+        Metadata="[ONNX Layer: /net/conv/Conv]\x1e[ONNX Layer: /net/Relu[0]]",
+        Outputs=[{"Name": "t", "Format/Datatype": "Row major linear FP16"}],
+    )
+    assert facts.onnx == ("/net/conv/Conv", "/net/Relu[0]")
+    assert (facts.kind, facts.tactic) == ("CaskConvolution", "sm80_xmma")
+    assert facts.made == ("FP16",)
+
+
+def test_the_nodes_of_a_layer_of_rtx_are_told_apart() -> None:
+    facts = told("digits_fp16")["node_Conv_93_myl0_2"]
+    assert facts.onnx == ("node_Conv_93", "node_relu")
+
+
+def test_the_newer_inspector_has_the_type_in_a_field_of_its_own() -> None:
+    output = {"Name": "t", "Format": "Linear", "DataType": "Half"}
+    assert facts_of(Outputs=[output]).made == ("Half",)
+
+
+def test_an_engine_that_tells_names_only_gives_the_nodes_in_them() -> None:
+    names = ["/a/Conv + /b/Relu", "{ForeignNode[/c/MatMul.../d/Add]}", "Reformatting CopyNode"]
+    facts = layer_facts(json.dumps({"Layers": names}))
+    assert [facts[name].onnx for name in names] == [
+        ("/a/Conv", "/b/Relu"),
+        ("/c/MatMul", "/d/Add"),
+        (),
+    ]
+    assert count_precisions(facts) == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"Layers": []}'])
+def test_no_inspector_text_is_no_error(text: str) -> None:
+    assert layer_facts(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "precision"),
+    [
+        ({"Inputs": [{"Datatype": "Half"}], "Outputs": [{"Datatype": "Float"}]}, "fp16"),
+        ({"Inputs": [{"Datatype": "Float"}], "Outputs": [{"Datatype": "Int8"}]}, "fp32"),
+        ({"Outputs": [{"Datatype": "BFloat16"}]}, "bf16"),
+        ({"Inputs": [{"Datatype": "Int64"}], "Outputs": [{"Datatype": "Int32"}]}, ""),
+        # As TensorRT tells of weights.
+        ({"Inputs": [{"Format/Datatype": "Row FP32"}], "Weights": {"Type": "Int8"}}, "int8"),
+        ({"Inputs": [{"Format/Datatype": "Row FP32"}], "Weights": {"Type": "Float"}}, "fp32"),
+    ],
+)
+def test_a_layer_computes_in_the_narrowest_type_that_it_takes(layer: Any, precision: str) -> None:
+    assert facts_of(**layer).precision == precision
+
+
+def test_what_real_engines_compute_in() -> None:
+    assert count_precisions(told("digits_fp16")) == {"fp16": 9, "fp32": 1}
+    # Six convolutions and the classifier; the first layer and what quantizes stay in fp32.
+    assert count_precisions(told("digits_fp8")) == {"fp32": 9, "fp8": 6}
+    int4 = told("minilm_int4")
+    assert count_precisions(int4) == {"fp16": 6, "int4": 3}
+    assert any(layer.shows("int4") for layer in int4.values())
+    assert count_precisions(told("minilm_int8")) == {"fp16": 8, "int8": 5}

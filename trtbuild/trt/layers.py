@@ -1,0 +1,117 @@
+"""What the inspector says of an engine's layers, in any of its forms (10.x, 11.x, RTX)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_PRECISIONS = {
+    "float": "fp32",
+    "float32": "fp32",
+    "half": "fp16",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+}
+"""The inspector's names of types that are not those of the precisions, in lower case."""
+
+_NARROWEST = ("int4", "fp4", "fp8", "int8", "fp16", "bf16", "fp32", "fp64")
+"""Types that a layer can compute in. The narrowest that it takes is the one that its kernel is for:
+the scales of an fp8 product are float32 too.
+"""
+
+_ONNX_LAYER = re.compile(r"\[ONNX Layer: (.+?)\](?=[\x1e\x1f]|\[|$)")
+"""Entries end with a record separator, in TensorRT-RTX with a unit separator."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """What the inspector says of a layer; types are as it writes them."""
+
+    kind: str = ""  # LayerType; "" where the engine tells names only
+    tactic: str = ""
+    onnx: tuple[str, ...] = ()  # names of the nodes that it came from
+    taken: tuple[str, ...] = ()  # element types of its inputs and weights
+    made: tuple[str, ...] = ()  # element types of its outputs
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, by the name of the precision; "" where that is not told.
+
+        The narrowest type among its inputs and weights; that of an output where it has neither.
+        """
+        for types in (self.taken, self.made):
+            found = {precision_of(name) for name in types}
+            for name in _NARROWEST:
+                if name in found:
+                    return name
+        return ""
+
+    def shows(self, precision: str) -> bool:
+        """Whether an input, a weight or an output is of that precision's type."""
+        return precision in {precision_of(name) for name in (*self.taken, *self.made)}
+
+
+def precision_of(type_name: str) -> str:
+    """The recipe's name of one of the inspector's types: "Half" -> "fp16"."""
+    return _PRECISIONS.get(type_name.lower(), type_name.lower())
+
+
+def layer_facts(inspector: str) -> dict[str, LayerFacts]:
+    """Facts by layer name, from the inspector's JSON; none where it is no such JSON.
+
+    An engine that was built to tell names only gives the nodes that its fused names spell.
+    """
+    try:
+        document = json.loads(inspector)
+    except ValueError:
+        return {}
+    layers = document.get("Layers", []) if isinstance(document, dict) else []
+    return dict(map(_facts, layers))
+
+
+def count_precisions(facts: Mapping[str, LayerFacts]) -> dict[str, int]:
+    """How many layers compute in each precision; empty where the engine tells no types."""
+    told = Counter(found.precision for found in facts.values() if found.precision)
+    return dict(sorted(told.items()))
+
+
+def nodes_in(name: str) -> tuple[str, ...]:
+    """The nodes in a fused layer's name, as "/a/Conv + /b/Relu" or "{ForeignNode[/a.../b]}"."""
+    foreign = re.fullmatch(r"\{ForeignNode\[(.*)\]\}", name)
+    parts = foreign[1].split("...") if foreign else name.split(" + ")
+    return tuple(part.strip() for part in parts if part.strip().startswith("/"))
+
+
+def _facts(entry: Any) -> tuple[str, LayerFacts]:
+    if isinstance(entry, str):
+        return entry, LayerFacts(onnx=nodes_in(entry))
+    name = str(entry.get("Name", ""))
+    nodes = tuple(_ONNX_LAYER.findall(str(entry.get("Metadata", ""))))
+    weights = entry.get("Weights")  # TensorRT; RTX has a list of constants
+    taken = [_type_of(tensor) for part in ("Inputs", "Constants") for tensor in entry.get(part, [])]
+    if isinstance(weights, dict):
+        taken.append(str(weights.get("Type", "")))
+    return name, LayerFacts(
+        kind=str(entry.get("LayerType", "")),
+        tactic=str(entry.get("TacticName") or entry.get("TacticValue") or ""),
+        onnx=tuple(dict.fromkeys(nodes)) or nodes_in(name),
+        taken=tuple(taken),
+        made=tuple(_type_of(tensor) for tensor in entry.get("Outputs", [])),
+    )
+
+
+def _type_of(tensor: Any) -> str:
+    """The element type of an inspector's tensor: a field of its own in 11.x and RTX.
+
+    In 10.x it is the last word of "Format/Datatype", as "Row major linear FP32".
+    """
+    if not isinstance(tensor, dict):
+        return ""
+    for key in ("DataType", "Datatype"):
+        if key in tensor:
+            return str(tensor[key])
+    return str(tensor.get("Format/Datatype", "")).rpartition(" ")[2]
