@@ -6,6 +6,7 @@ histogram (entropy, percentile), and one batch is in memory at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from trtbuild.errors import StageError
 from trtbuild.model.inputs import Array, Arrays
 from trtbuild.precision import thresholds
 from trtbuild.precision.histogram import Histogram
-from trtbuild.precision.ranges import measure_ranges
+from trtbuild.precision.magnitudes import measure_magnitudes
 from trtbuild.precision.watch import watch_tensors
 
 PERCENTILE = 99.99
@@ -72,11 +73,11 @@ def _largest(
     batches: Iterable[Arrays],
     done: Callable[[int], None],
 ) -> dict[str, float]:
-    ranges = measure_ranges(model, batches, done, only=frozenset(tensors))
-    for name, found in ranges.items():
-        if not found.largest < float("inf"):
+    found = measure_magnitudes(model, batches, done, only=frozenset(tensors))
+    for name, magnitude in found.items():
+        if not math.isfinite(magnitude):
             raise _not_finite(name)
-    return {name: ranges[name].largest for name in tensors if name in ranges}
+    return {name: found[name] for name in tensors if name in found}
 
 
 def _threshold(histogram: Histogram, method: Method) -> float:

@@ -17,30 +17,41 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
 
     Raises StageError where the graph contradicts itself.
     """
+    types = {name: found.elem_type for name, found in _inferred(model).items()}
+    types.update((tensor.name, tensor.data_type) for tensor in model.graph.initializer)
+    return types
+
+
+def float_tensors(model: onnx.ModelProto) -> dict[str, int | None]:
+    """The float32 inputs and node outputs of the main graph, without constants, in order, and how
+    many axes each has where onnx can infer it.
+
+    Raises StageError where the graph contradicts itself.
+    """
+    types = _inferred(model)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    given = [value.name for value in model.graph.input if value.name not in stored]
+    made = [name for node in model.graph.node if node.op_type != "Constant" for name in node.output]
+    return {
+        name: len(found.shape.dim) if found.HasField("shape") else None
+        for name in (*given, *made)
+        if (found := types.get(name)) is not None and found.elem_type == onnx.TensorProto.FLOAT
+    }
+
+
+def _inferred(model: onnx.ModelProto) -> dict[str, Any]:
+    """What onnx infers of each tensor of the main graph: a TypeProto.Tensor."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(without_weights(model)[0]).graph
+        graph = onnx.shape_inference.infer_shapes(without_weights(model)[0]).graph
     except onnx.shape_inference.InferenceError as error:
         raise StageError(
             f"onnx cannot infer the types of the graph: {' '.join(str(error).split())[:600]}",
             hint="the model is not valid ONNX: export it again, or mend it by surgery",
         ) from error
-    types = {
-        value.name: value.type.tensor_type.elem_type
-        for value in (*inferred.input, *inferred.value_info, *inferred.output)
+    return {
+        value.name: value.type.tensor_type
+        for value in (*graph.input, *graph.value_info, *graph.output)
     }
-    types.update((tensor.name, tensor.data_type) for tensor in model.graph.initializer)
-    return types
-
-
-def float_tensors(model: onnx.ModelProto) -> tuple[str, ...]:
-    """The float32 inputs and node outputs of the main graph, without constants, in order."""
-    types = element_types(model)
-    stored = {tensor.name for tensor in model.graph.initializer}
-    given = [value.name for value in model.graph.input if value.name not in stored]
-    made = [name for node in model.graph.node if node.op_type != "Constant" for name in node.output]
-    return tuple(
-        name for name in (*given, *made) if name and types.get(name) == onnx.TensorProto.FLOAT
-    )
 
 
 def count_elements(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:

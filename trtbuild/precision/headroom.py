@@ -10,7 +10,7 @@ import onnx
 from trtbuild.precision.autocast import DATA_MAX, Low
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.constants import LARGEST, Constant, beyond, saturate
-from trtbuild.precision.ranges import Range, measure_ranges
+from trtbuild.precision.magnitudes import measure_magnitudes
 from trtbuild.precision.saturation import harmless
 
 Progress = Callable[[str, float | None], None]
@@ -49,11 +49,11 @@ def find_headroom(
         progress("finding which constants beyond the range only mask", 0.0)
     names = harmless(model, outside, limit, cases)
     saturate(model, names, limit)
-    ranges = {} if low == "bf16" else _ranges(_unmasked(model, cases), cases, progress)
-    large = {name: r.largest for name, r in ranges.items() if not r.largest <= DATA_MAX}
+    found = {} if low == "bf16" else _magnitudes(_unmasked(model, cases), cases, progress)
+    large = {name: magnitude for name, magnitude in found.items() if not magnitude <= DATA_MAX}
     # A constant's own magnitude says nothing about rounding errors: it may be what fits the type.
     large.update((constant.tensor, constant.largest) for constant in beyond(model, limit))
-    over = [(name, r.largest) for name, r in ranges.items() if not r.largest <= limit]
+    over = [(name, magnitude) for name, magnitude in found.items() if not magnitude <= limit]
     return Headroom(
         large,
         tuple(constant for constant in outside if constant.tensor in names),
@@ -72,10 +72,10 @@ def _unmasked(model: onnx.ModelProto, cases: Cases) -> onnx.ModelProto:
     return copy
 
 
-def _ranges(model: onnx.ModelProto, cases: Cases, progress: Progress) -> dict[str, Range]:
+def _magnitudes(model: onnx.ModelProto, cases: Cases, progress: Progress) -> dict[str, float]:
     total = len(cases)
 
     def done(count: int) -> None:
         progress(f"measuring ranges, case {count} of {total}", 0.6 * count / total)
 
-    return measure_ranges(model, cases, done)
+    return measure_magnitudes(model, cases, done)
