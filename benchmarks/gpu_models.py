@@ -21,6 +21,7 @@ from trtbuild.recipe.load import load_recipes
 
 QUICK = {"warmup_ms": 300, "duration_s": 1.0, "rounds": 10, "round_ms": 50}
 GRAPH = {"transfers": False, "cuda_graph": "capture"}
+CONVERTED = Path(__file__).parent / "models" / "converted.py"
 TORCH_TYPES = {"fp16": "float16", "bf16": "bfloat16"}
 SLOWEST = 5
 """Layers that are kept of each engine; some have hundreds."""
@@ -187,7 +188,7 @@ def _requests(
     options = {**planned[f"benchmark:{variant}"].options, **QUICK}
     engine = {"engine": _output(tasks[f"build:{variant}"], "engine.plan")}
     beside = {
-        "source": export.options["source"],
+        "source": _source(export, tasks, variant),
         "baselines": _baselines(export, variant),
         "layer_profile": True,
     }
@@ -216,14 +217,28 @@ def _output(task: dict[str, Any], name: str) -> str:
     return str(task["outputs"][name]["path"])
 
 
-def _baselines(export: Task, variant: str) -> list[dict[str, Any]]:
-    """ONNX Runtime; PyTorch too, in the variant's type, where that is the source."""
+def _source(export: Task, tasks: dict[str, Any], variant: str) -> dict[str, Any]:
+    """What PyTorch runs: the source model, or what an ONNX file is converted to.
+
+    A converted one computes in the types of its graph, which for a variant of low floats is the
+    graph of its engine.
+    """
     source: Any = export.options["source"]
-    found: list[dict[str, Any]] = [{"kind": "onnxruntime"}]
     if source["kind"] != "onnx":
-        dtype = TORCH_TYPES.get(variant)
-        found = [{"kind": kind, "dtype": dtype} for kind in ("torch", "torch_compile")] + found
-    return found
+        found: dict[str, Any] = source
+        return found
+    low = tasks.get(f"quantize:{variant}") if variant in TORCH_TYPES else None
+    model = low or tasks.get("surgery") or tasks["export"]
+    kwargs = {"path": _output(model, "model.onnx")}
+    return {"kind": "torch", "factory": f"{CONVERTED}:module", "kwargs": kwargs, "apart": True}
+
+
+def _baselines(export: Task, variant: str) -> list[dict[str, Any]]:
+    """PyTorch as it is and compiled, in the variant's type where it can be, and ONNX Runtime."""
+    source: Any = export.options["source"]
+    dtype = TORCH_TYPES.get(variant) if source["kind"] != "onnx" else None
+    torch = [{"kind": kind, "dtype": dtype} for kind in ("torch", "torch_compile")]
+    return [*torch, {"kind": "onnxruntime"}]
 
 
 def _source_files(export: Task, recipe: Path) -> dict[str, str]:

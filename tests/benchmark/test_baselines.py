@@ -10,7 +10,13 @@ import onnx
 import pytest
 from onnx import parser
 
-from trtbuild.benchmark.baselines import Source, make_baseline, measure_baselines, speedup
+from trtbuild.benchmark.baselines import (
+    Source,
+    make_baseline,
+    measure_baselines,
+    require_same,
+    speedup,
+)
 from trtbuild.benchmark.interleave import Rounds, Subject, Timed
 from trtbuild.benchmark.onnx_subject import OnnxSubject
 from trtbuild.benchmark.settings import Settings
@@ -84,6 +90,19 @@ def test_cuda_that_cannot_be_loaded_is_never_called_cuda(
     with pytest.raises(StageError, match="cannot be loaded"):
         OnnxSubject(model, VALUES, provider="cuda", threads=None)
     assert OnnxSubject(model, VALUES, provider=None, threads=None).name == "ONNX Runtime CPU"
+
+
+def test_a_module_that_computes_something_else_is_no_baseline(model: Path) -> None:
+    """The model is a Relu; what it gives may stand among other outputs, a little off."""
+    inputs = {"x": np.array([[-1, 2, -3, 4]], np.float32)}
+    right = np.array([[0, 2.001, 0, 4]], np.float32)
+    require_same([np.ones(3, np.float32), right], model, inputs)
+    with pytest.raises(StageError, match=r"no output is like 'y' \(\[1, 4\]\).*cosine of 0.8165"):
+        require_same([inputs["x"]], model, inputs)
+    with pytest.raises(StageError, match="the nearest has a cosine of -1"):
+        require_same([right[0]], model, inputs)
+    tiny = {"x": np.full((1, 4), 1e-4, np.float32)}
+    require_same([np.array([[0, 0, 0, 1e-4]], np.float32)], model, tiny)
 
 
 def test_baselines_are_measured_in_turn_and_compared_by_the_hosts_clock(model: Path) -> None:

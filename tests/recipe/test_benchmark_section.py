@@ -82,7 +82,7 @@ def test_every_key_arrives_at_its_option(folder: Path) -> None:
 
 
 def test_every_key_of_the_schema_says_which_options_it_decides(folder: Path) -> None:
-    keys = set(schema()["$defs"]["benchmark"]["properties"]) - {"gates"}
+    keys = set(schema()["$defs"]["benchmark"]["properties"]) - {"gates", "torch"}
     decided = {name for key in keys for name in option_names(key)}
     assert decided == measured("{}").options.keys()
     assert all(option_names(key) for key in keys)
@@ -137,6 +137,25 @@ def test_a_pytorch_baseline_takes_the_source_and_needs_torch(folder: Path) -> No
     assert names == {"numpy", "pycuda", "tensorrt-rtx"}
 
 
+def test_a_module_of_its_own_stands_for_an_onnx_model_in_pytorch(folder: Path) -> None:
+    module = "{factory: files/net.py:make_net, kwargs: {width: 4}, files: [image.npy]}"
+    np.save(folder / "image.npy", np.zeros((4, 8), np.float32))
+    recipe = loaded(f"{{baselines: [torch], torch: {module}}}")
+    task = plan(recipe)[-1]
+    source: Any = task.options["source"]
+    assert (source["factory"], source["kwargs"], source["apart"]) == (
+        "files/net.py:make_net", {"width": 4}, True,
+    )  # fmt: skip
+    assert {SourceFile("factory", "files/net.py"), SourceFile("files/image.npy", "image.npy")} <= {
+        *task.inputs
+    }
+    assert ArtifactRef("model", "export", "model") in task.inputs  # to compare with
+    export = plan(recipe)[0]
+    assert export.options == plan(loaded("{}"))[0].options
+    names = {requirement.distribution for requirement in STAGES["benchmark"].requires(task.options)}
+    assert "torch" in names
+
+
 def test_files_with_values_are_inputs_of_the_task(folder: Path) -> None:
     np.save(folder / "image.npy", np.zeros((4, 8), np.float32))
     task = plan(loaded("{inputs: {files: {image: image.npy}}}"))[-1]
@@ -159,6 +178,15 @@ def test_files_with_values_are_inputs_of_the_task(folder: Path) -> None:
         ("{time_refit: true}", "benchmark.time_refit: it needs build.refit"),
         ("{profile_index: 1}", "benchmark.profile_index: there is no optimization profile 1"),
         ("{baselines: [torch]}", "benchmark.baselines[0]: the model is an ONNX file"),
+        ("{torch: {factory: files/net.py:make_net}}", "benchmark.torch: no baseline runs it"),
+        (
+            "{baselines: [torch], torch: {factory: files/net.py:Not}}",
+            "benchmark.torch.factory: files/net.py does not define 'Not'",
+        ),
+        (
+            "{baselines: [torch], torch: {factory: files/net.py:make_net, opset: 20}}",
+            "benchmark.torch.opset: this module is not exported",
+        ),
         ("{baselines: [jax]}", "benchmark.baselines[0]: expected torch, torch_compile"),
         (
             "{baselines: [{kind: onnxruntime, dtype: float16}]}",

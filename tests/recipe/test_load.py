@@ -150,7 +150,7 @@ def test_empty_sections_get_the_defaults_too(folder: Path) -> None:
     point: Options = {"name": "opt", "shapes": {"image": [4, 8]}}
     settings = dict(Settings().as_options())
     measured = {"points": [point], "seed": 0, "baselines": []}
-    assert recipe.benchmark == Benchmark({**settings, **measured}, (), {})
+    assert recipe.benchmark == Benchmark({**settings, **measured}, (), {}, None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +15,14 @@ from trtbuild.benchmark.result import summary_part
 from trtbuild.benchmark.settings import Settings
 from trtbuild.benchmark.statistics import summarise
 from trtbuild.errors import StageError, TrtbuildError
+from trtbuild.model.compare import Comparison, compare
 from trtbuild.recipe.model import Options
-from trtbuild.trt.tensors import Array
+from trtbuild.trt.tensors import Array, numpy_dtype
+
+ALIKE = 0.98
+"""The cosine, or the share of equal integers, from which on two outputs are the same."""
+NEGLIGIBLE = 0.01
+"""A difference that is none even where values are so small that their direction says nothing."""
 
 KINDS = ("torch", "torch_compile", "onnxruntime")
 
@@ -48,13 +55,46 @@ def make_baseline(spec: Options, source: Source, inputs: Mapping[str, Array]) ->
     from trtbuild.benchmark.torch_subject import TorchSubject
 
     mode = given.get("mode", "default") if given["kind"] == "torch_compile" else None
-    return TorchSubject(
+    subject = TorchSubject(
         _module(source),
         inputs,
         compile_mode=mode,
         dtype=given.get("dtype"),
         tf32=bool(given.get("tf32", True)),
     )
+    if (source.options or {}).get("apart") and source.onnx is not None:
+        require_same(subject.outputs(), source.onnx, inputs)
+    return subject
+
+
+def require_same(found: Sequence[Array], onnx: Path, inputs: Mapping[str, Array]) -> None:
+    """Raise StageError unless a module gives what the model gives: each output of the model is
+    among its own, as near as 16-bit floats and TF32 leave it.
+    """
+    from trtbuild.model.runner import open_model
+
+    runner = open_model(onnx)
+    types = {item.name: numpy_dtype(item.dtype, item.name) for item in runner.inputs}
+    values = {name: array.astype(types.get(name, array.dtype)) for name, array in inputs.items()}
+    for name, expected in runner.run(values).items():
+        compared = [compare(output, expected) for output in found]
+        if not any(map(_near, compared)):
+            nearest = max((c.values.get("cosine", -1.0) for c in compared), default=-1.0)
+            raise StageError(
+                f"it computes something else than the model: no output is like '{name}' "
+                f"({list(expected.shape)}), the nearest has a cosine of {nearest:.4g}",
+                where="benchmark.torch",
+                hint="give it the model's weights; its inputs have the names of the model's, or "
+                "their order",
+            )
+
+
+def _near(compared: Comparison) -> bool:
+    if compared.problem:
+        return False
+    hits, of = compared.shares.get("equal", (0, 0))
+    alike = compared.values.get("cosine", hits / of if of else 0.0) >= ALIKE
+    return alike or compared.values.get("max_abs", math.inf) <= NEGLIGIBLE
 
 
 def measure_baselines(

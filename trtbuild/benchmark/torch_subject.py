@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 
 from trtbuild.benchmark.interleave import Timed
 from trtbuild.errors import StageError
-from trtbuild.model.torch_source import takes_by_name, to_tensor
+from trtbuild.model.torch_outputs import flat_outputs
+from trtbuild.model.torch_source import takes_by_name, to_array, to_tensor
 from trtbuild.trt.tensors import Array
 
 _WARMUPS = 5  # torch.compile compiles in the first, and may again in the second
@@ -42,17 +44,23 @@ class TorchSubject:
                 hint="install a build of torch with CUDA that the driver supports",
             )
         self._tf32 = tf32
-        kind = getattr(torch, dtype) if dtype else None
+        module = module.cuda().to(getattr(torch, dtype)) if dtype else module.cuda()
+        kind = _float_type(module)
         how = f"compiled ({compile_mode})" if compile_mode else "eager"
-        precision = dtype or ("float32, TF32" if tf32 else "float32")
-        self.name = f"PyTorch {how}, {precision}"
+        precision = str(kind or torch.float32).removeprefix("torch.")
+        rounded = ", TF32" if tf32 and precision == "float32" else ""
+        self.name = f"PyTorch {how}, {precision}{rounded}"
         self.version = str(torch.__version__)
-        module = module.cuda() if kind is None else module.cuda().to(kind)
-        kinds = [kind] if kind else [p.dtype for p in module.parameters() if p.is_floating_point()]
-        tensors = {name: _on_gpu(values, kinds) for name, values in inputs.items()}
+        tensors = {name: _on_gpu(values, kind) for name, values in inputs.items()}
         self._call = _bound(module, tensors, compile_mode)
         self._stream = torch.cuda.Stream()
         self.run(_WARMUPS)
+
+    def outputs(self) -> list[Array]:
+        """What one query gives, in order; floats as float32."""
+        with torch.inference_mode():
+            found = [tensor for _, tensor in flat_outputs(self._call(), self.name)]
+        return [to_array(t.float() if t.is_floating_point() else t) for t in found]
 
     def run(self, queries: int) -> Timed:
         """Runs so many queries, each waited for before the next."""
@@ -77,10 +85,19 @@ class TorchSubject:
         return Timed(wall, gpu)
 
 
-def _on_gpu(values: Array, kinds: list[torch.dtype]) -> torch.Tensor:
+def _float_type(module: torch.nn.Module) -> torch.dtype | None:
+    """The floating type that most of a module's weights have; None where none has one."""
+    counts: Counter[torch.dtype] = Counter()
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            counts[tensor.dtype] += tensor.numel()
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _on_gpu(values: Array, kind: torch.dtype | None) -> torch.Tensor:
     """A tensor on the GPU; floats in the module's type, since an engine's may be narrower."""
     tensor = to_tensor(values).cuda()
-    return tensor.to(kinds[0]) if kinds and tensor.is_floating_point() else tensor
+    return tensor.to(kind) if kind is not None and tensor.is_floating_point() else tensor
 
 
 def _bound(

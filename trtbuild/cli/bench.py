@@ -149,7 +149,7 @@ def _of_recipe(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Path]]:
         i for i in (*source.inputs, *(task.inputs if task else ())) if isinstance(i, SourceFile)
     ]
     options: dict[str, Any] = dict(task.options) if task else {}
-    options["source"] = source.options["source"]
+    options["source"] = options.get("source") or source.options["source"]
     roles = {item.role: recipe.folder / item.path for item in files}
     if "onnx" in roles:
         roles["model"] = roles["onnx"]

@@ -15,8 +15,8 @@ from trtbuild.recipe.reference import resolved
 from trtbuild.recipe.schema import schema
 from trtbuild.recipe.validate import validate
 
-APART = ("shapes", "inputs", "baselines", "gates", "export", "percentiles")
-"""Keys whose argument has another form than one value."""
+APART = ("shapes", "inputs", "baselines", "torch", "gates", "export", "percentiles")
+"""Keys whose argument has another form than one value, or that only a recipe has."""
 
 
 def add_keys(parser: argparse.ArgumentParser) -> None:

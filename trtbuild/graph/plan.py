@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
+from trtbuild.graph.sources import source_files, source_options
 from trtbuild.recipe.build_section import files_of
 from trtbuild.recipe.dataset_section import SUFFIXES
 from trtbuild.recipe.model import (
     Benchmark,
     Calibration,
     Dataset,
-    ExportedProgramSource,
     Input,
-    OnnxSource,
     Options,
     Recipe,
-    TorchSource,
     Verify,
 )
 from trtbuild.recipe.precision_section import CALIBRATED, UNCHANGED, needs_data
@@ -60,11 +58,13 @@ def _export(recipe: Recipe) -> Task:
     # opt is no option of the export: it decides what the builder tunes for, not what the graph is.
     inputs: list[Any] = [{k: v for k, v in item.items() if k != "opt"} for item in _inputs(recipe)]
     options: Options = {
-        "source": _source(recipe),
+        "source": source_options(recipe.source),
         "inputs": inputs,
         "outputs": list(recipe.outputs),
     }
-    return Task("export", "export", None, options, _source_files(recipe), "export", ("model",))
+    return Task(
+        "export", "export", None, options, source_files(recipe.source), "export", ("model",)
+    )
 
 
 def _surgery(recipe: Recipe, export: Task) -> Task:
@@ -83,14 +83,14 @@ def _surgery(recipe: Recipe, export: Task) -> Task:
 def _reference(recipe: Recipe, export: Task) -> Task:
     verify = recipe.verify or DEFAULT_VERIFY
     options: Options = {
-        "source": _source(recipe),
+        "source": source_options(recipe.source),
         "inputs": _inputs(recipe),
         "dataset": {"kind": verify.dataset.kind, **verify.dataset.options},
         "samples": verify.options.get("samples"),
         "batch": verify.options.get("batch"),
     }
     inputs = (
-        *_source_files(recipe),
+        *source_files(recipe.source),
         *_dataset_files(verify.dataset),
         ArtifactRef("exported", export.id, "model"),
     )
@@ -225,14 +225,14 @@ def _benchmark(
     options: Options = {
         "backend": recipe.build.backend,
         "inputs": _inputs(recipe),
-        "source": _source(recipe) if torch else None,
+        "source": _run_by_torch(recipe, benchmark) if torch else None,
         **benchmark.options,
     }
     inputs: list[InputRef] = [ArtifactRef("engine", build.id, "engine"), *_plugins(recipe)]
     inputs += [SourceFile(f"input.{name}", path) for name, path in benchmark.files]
     if torch:
-        inputs += _source_files(recipe)
-    if "onnxruntime" in kinds:
+        inputs += source_files(benchmark.torch or recipe.source)
+    if "onnxruntime" in kinds or benchmark.torch is not None:
         inputs.append(ArtifactRef("model", model.id, "model"))
     if benchmark.options["time_refit"]:
         inputs.append(ArtifactRef("refit", lowered.id, "model"))
@@ -260,41 +260,11 @@ def _listed(value: Any) -> list[Any]:
     return list(value)
 
 
-def _source(recipe: Recipe) -> Options:
-    source = recipe.source
-    match source:
-        case TorchSource():
-            return {
-                "kind": "torch",
-                "factory": source.factory,
-                "kwargs": source.kwargs,
-                "weights_key": source.weights_key,
-                "weights_format": source.weights.rpartition(".")[2] if source.weights else None,
-                "strict": source.strict,
-                "opset": source.opset,
-                "exporter": source.exporter,
-            }
-        case ExportedProgramSource():
-            return {"kind": "exported_program", "opset": source.opset}
-        case OnnxSource():
-            return {"kind": "onnx"}
-
-
-def _source_files(recipe: Recipe) -> tuple[InputRef, ...]:
-    source = recipe.source
-    match source:
-        case ExportedProgramSource():
-            return (SourceFile("program", source.file),)
-        case OnnxSource():
-            return (SourceFile("onnx", source.file, external=True),)
-        case TorchSource():
-            files = [SourceFile(f"files/{name}", name) for name in source.files]
-            if source.weights is not None:
-                files.append(SourceFile("weights", source.weights))
-            file = source.factory.partition(":")[0]
-            if file.endswith(".py"):
-                files.append(SourceFile("factory", file))
-            return tuple(files)
+def _run_by_torch(recipe: Recipe, benchmark: Benchmark) -> Options:
+    """The source model, or a module of its own that is to compute the same."""
+    if benchmark.torch is None:
+        return source_options(recipe.source)
+    return {**source_options(benchmark.torch), "apart": True}
 
 
 def _dataset_files(dataset: Dataset) -> tuple[InputRef, ...]:

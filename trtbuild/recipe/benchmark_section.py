@@ -8,6 +8,7 @@ from typing import Any
 from trtbuild.recipe.benchmark_shapes import points_of
 from trtbuild.recipe.model import Benchmark, Input, JSONValue, Options
 from trtbuild.recipe.raw import RawBaseline, RawBenchmark
+from trtbuild.recipe.torch_section import torch_section
 from trtbuild.recipe.units import bytes_of, milliseconds_of, whole
 
 DURATIONS = {  # key -> option in ms, default
@@ -67,7 +68,8 @@ def benchmark_section(benchmark: RawBenchmark, inputs: Sequence[Input]) -> Bench
         **{f"export_{name}": name in given.get("export", ()) for name in EXPORTS},
     }
     files = tuple(sorted(values.get("files", {}).items()))
-    return Benchmark(options, files, given.get("gates", {}))
+    torch = torch_section(given["torch"]) if "torch" in given else None
+    return Benchmark(options, files, given.get("gates", {}), torch)
 
 
 def option_names(key: str) -> tuple[str, ...]:

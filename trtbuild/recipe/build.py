@@ -19,7 +19,6 @@ from trtbuild.recipe.model import (
     Recipe,
     Source,
     SurgeryStep,
-    TorchSource,
     Triton,
     Verify,
 )
@@ -43,9 +42,9 @@ from trtbuild.recipe.raw import (
     RawTriton,
     RawVerify,
 )
+from trtbuild.recipe.torch_section import OPSET, torch_section
 from trtbuild.recipe.units import milliseconds_of, whole
 
-OPSET = 20
 PRECISIONS = ["fp32"]
 EXACT = ["exact"]
 RANDOM: RawDataset = {"random": {"seed": 0}}
@@ -78,17 +77,7 @@ def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> 
 
 def _source(model: RawModel) -> Source:
     if "torch" in model:
-        torch = model["torch"]
-        return TorchSource(
-            factory=torch["factory"],
-            kwargs=torch.get("kwargs", {}),
-            weights=torch.get("weights"),
-            weights_key=torch.get("weights_key"),
-            strict=torch.get("strict", True),
-            opset=int(torch.get("opset", OPSET)),
-            exporter=torch.get("exporter", "dynamo"),
-            files=tuple(torch.get("files", ())),
-        )
+        return torch_section(model["torch"])
     if "onnx" in model:
         onnx = model["onnx"]
         return OnnxSource(onnx if isinstance(onnx, str) else onnx["file"])

@@ -38,6 +38,7 @@ def check_benchmark(
     yield from _budget(given, raw)
     yield from _files(given, raw, file)
     yield from _baselines(given, raw)
+    yield from _torch(given, raw)
     yield from _backend(given, raw)
     yield from _build(given, raw)
     points: tuple[Point, ...] = ()
@@ -91,13 +92,31 @@ def _baselines(given: Mapping[str, Any], raw: RawRecipe) -> Iterator[Problem]:
     for index, spec in enumerate(given.get("baselines", ())):
         key = ("benchmark", "baselines", index)
         kind = baseline_kind(spec)
-        if kind.startswith("torch") and "onnx" in raw.get("model", {}):
-            yield Problem(key, "the model is an ONNX file, which PyTorch cannot run")
+        if kind.startswith("torch") and "onnx" in raw.get("model", {}) and "torch" not in given:
+            yield Problem(
+                key,
+                "the model is an ONNX file, which PyTorch cannot run",
+                "name the module that it came from under benchmark.torch",
+            )
         options = () if isinstance(spec, str) else tuple(spec)
         known = BASELINES.get(kind, {})
         for option in options:
             if known and option not in ("kind", *known):
                 yield Problem((*key, option), f"{kind} has no such option; it has {listed(known)}")
+
+
+def _torch(given: Mapping[str, Any], raw: RawRecipe) -> Iterator[Problem]:
+    key = ("benchmark", "torch")
+    if "torch" not in given:
+        return
+    if "torch" in raw.get("model", {}):
+        yield Problem(key, "the baselines of PyTorch run model.torch: leave this out")
+    elif not any(baseline_kind(spec).startswith("torch") for spec in given.get("baselines", ())):
+        text = "no baseline runs it: add torch or torch_compile to benchmark.baselines"
+        yield Problem(key, text)
+    for name in ("opset", "exporter"):
+        if name in given["torch"]:
+            yield Problem((*key, name), "this module is not exported: leave it out")
 
 
 def _backend(given: Mapping[str, Any], raw: RawRecipe) -> Iterator[Problem]:

@@ -90,7 +90,7 @@ def _model(checked: Checked) -> Iterator[Problem]:
         return
     yield from _exactly_one(checked, ("model",), SOURCES)
     if "torch" in model:
-        yield from _torch(checked, model["torch"])
+        yield from _torch(checked, ("model", "torch"), model["torch"])
     for name, kind in (("onnx", Kind.ONNX), ("exported_program", Kind.PROGRAM)):
         source = model.get(name)
         if isinstance(source, str):
@@ -99,8 +99,7 @@ def _model(checked: Checked) -> Iterator[Problem]:
             yield from checked.file(("model", name, "file"), source.get("file"), kind)
 
 
-def _torch(checked: Checked, torch: RawTorch) -> Iterator[Problem]:
-    key = ("model", "torch")
+def _torch(checked: Checked, key: Key, torch: RawTorch) -> Iterator[Problem]:
     yield from checked.function((*key, "factory"), torch.get("factory"))
     yield from checked.file((*key, "weights"), torch.get("weights"), Kind.WEIGHTS)
     for index, path in enumerate(torch.get("files", ())):
@@ -184,7 +183,10 @@ def _metric(checked: Checked, key: Key, metric: RawMetric) -> Iterator[Problem]:
 def _benchmark(checked: Checked) -> Iterator[Problem]:
     inputs = checked.raw.get("inputs")
     right = inputs is not None and inputs == checked.at("inputs") and not any(_inputs(checked))
-    return check_benchmark(checked.raw, checked.at, checked.file, inputs_right=right)
+    yield from check_benchmark(checked.raw, checked.at, checked.file, inputs_right=right)
+    torch = checked.raw.get("benchmark", {}).get("torch")
+    if torch is not None:
+        yield from _torch(checked, ("benchmark", "torch"), torch)
 
 
 def _package(checked: Checked) -> Iterator[Problem]:

@@ -118,6 +118,7 @@ class Benchmark:
     options: Options  # of the stage, with every default
     files: tuple[tuple[str, str], ...]  # inputs and the files with their values, sorted
     gates: Options  # as written; they are judged after the run and decide no result
+    torch: TorchSource | None  # what PyTorch runs beside the engine, where that is not the model
 
 
 @dataclass(frozen=True, slots=True)

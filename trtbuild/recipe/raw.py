@@ -193,6 +193,7 @@ class RawBenchmark(TypedDict, total=False):
     time_refit: bool
     export: list[str]
     baselines: list[str | RawBaseline]
+    torch: RawTorch
     rounds: int
     round: str
     gates: dict[str, str | dict[str, str]]

@@ -77,9 +77,9 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
     model = load_structure(last)
     name_nodes(model)
     obtained = Obtained(result, node_types(model), moving_nodes(model))
-    obtained.graph()
     if "info" in context.inputs:
         obtained.network(json.loads(context.inputs["info"].read_bytes())["tensor_types"])
+    obtained.graph()
     if "quantized" in context.inputs:
         _losses(context, result)
     if context.options.get("gpu"):
