@@ -192,7 +192,8 @@ def _requests(
         "baselines": _baselines(export, variant),
         "layer_profile": True,
     }
-    files = {"model": _output(tasks["export"], "model.onnx"), **_source_files(export, recipe)}
+    model = tasks.get("surgery") or tasks["export"]
+    files = {"model": _output(model, "model.onnx"), **_source_files(export, recipe)}
     folder = str(recipe.parent)
     yield (
         "with baselines",
