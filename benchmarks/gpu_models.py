@@ -188,7 +188,7 @@ def _requests(
     options = {**planned[f"benchmark:{variant}"].options, **QUICK}
     engine = {"engine": _output(tasks[f"build:{variant}"], "engine.plan")}
     beside = {
-        "source": _source(export, tasks, variant),
+        "source": _source(planned, tasks, variant),
         "baselines": _baselines(export, variant),
         "layer_profile": True,
     }
@@ -218,19 +218,21 @@ def _output(task: dict[str, Any], name: str) -> str:
     return str(task["outputs"][name]["path"])
 
 
-def _source(export: Task, tasks: dict[str, Any], variant: str) -> dict[str, Any]:
+def _source(planned: dict[str, Task], tasks: dict[str, Any], variant: str) -> dict[str, Any]:
     """What PyTorch runs: the source model, or what an ONNX file is converted to.
 
     A converted one computes in the types of its graph, which for a variant of low floats is the
     graph of its engine.
     """
-    source: Any = export.options["source"]
+    source: Any = planned["export"].options["source"]
     if source["kind"] != "onnx":
         found: dict[str, Any] = source
         return found
     low = tasks.get(f"quantize:{variant}") if variant in TORCH_TYPES else None
     model = low or tasks.get("surgery") or tasks["export"]
-    kwargs = {"path": _output(model, "model.onnx")}
+    inputs: Any = planned[f"benchmark:{variant}"].options["inputs"]
+    shapes = {item["name"]: item["opt"] for item in inputs}
+    kwargs = {"path": _output(model, "model.onnx"), "shapes": shapes}
     return {"kind": "torch", "factory": f"{CONVERTED}:module", "kwargs": kwargs, "apart": True}
 
 
