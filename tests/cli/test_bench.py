@@ -190,6 +190,8 @@ def test_what_is_no_engine_is_refused(
     other = tmp_path / "other.plan"
     other.write_bytes(b"PK\x03\x04" + bytes(100))
     second = [str(engine)] if command == "compare" else []
+    assert main([command, str(tmp_path / "none.plan"), *second]) is ExitCode.INVALID
+    assert "none.plan" in capsys.readouterr().err
     assert main([command, str(other), *second]) is ExitCode.FAILED
     assert "this is no TensorRT engine but a zip archive" in capsys.readouterr().err
     other.write_bytes(engine.read_bytes()[:40])

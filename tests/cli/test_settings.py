@@ -88,3 +88,12 @@ def test_config_prints_each_value_with_its_origin_and_no_credentials(
     assert main(["config", "--cache", "here"]) == ExitCode.DONE
     line = next(li for li in capsys.readouterr().out.splitlines() if li.startswith("cache "))
     assert line.split() == ["cache", "here", "command", "line"]
+
+
+def test_config_prints_units(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "trtbuild.toml").write_text('cache_max_size = "1KiB"\ncache_max_age = "1h"\n')
+    assert main(["config"]) == ExitCode.DONE
+    lines = {line.split()[0]: line.split()[1:3] for line in capsys.readouterr().out.splitlines()}
+    assert lines["cache_max_size"] == ["1024", "bytes"]
+    assert lines["cache_max_age"] == ["3600.0", "s"]
+    assert lines["remote_timeout"] == ["10.0", "s"]

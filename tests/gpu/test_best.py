@@ -7,31 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.gpu.nets import convolutions
-from tests.gpu.stages import BACKEND
-from tests.project import Project
+from tests.gpu.projects import project_of
 
 
 def test_the_fastest_variant_that_passes_is_kept(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    project = Project(tmp_path)
-    convolutions(6).save(project.folder / "tiny.onnx")
-    shape = "[16, 64, 56, 56]"
-    project.write(
-        "tiny.yaml",
-        f"""\
-trtbuild: 1
-name: tiny
-model: {{onnx: tiny.onnx}}
-inputs: {{x: {{dtype: float32, min: [1, 64, 56, 56], opt: {shape}, max: {shape}}}}}
+    sections = """\
 precisions: [best, fp32, fp16, bf16]
-build: {{backend: {BACKEND}}}
 verify:
-  dataset: {{random: {{seed: 0}}}}
-  tolerance: {{fp32: {{cosine: 0.999}}, fp16: {{cosine: 0.999}}, bf16: {{snr_db: 200}}}}
-benchmark: {{warmup: 100ms, duration: 500ms}}
-""",
-    )
+  dataset: {random: {seed: 0}}
+  tolerance: {fp32: {cosine: 0.999}, fp16: {cosine: 0.999}, bf16: {snr_db: 200}}
+benchmark: {warmup: 100ms, duration: 500ms}
+"""
+    project = project_of(convolutions(6, batch=16), tmp_path, sections)
     done = project.run()
     assert done.code == 0, done.out + done.err
     found = json.loads((project.folder / "build/tiny/best/best.json").read_text())

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.gpu.nets import AFFINE
-from tests.gpu.stages import BACKEND
-from tests.project import Project
+from tests.gpu.projects import project_of
 
 NET = """\
 import torch
@@ -19,7 +18,7 @@ class Net(torch.nn.Module):
     def __init__(self, factor: float, bias: float = 0) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(16, 16)
-        torch.nn.init.eye_(self.linear.weight).mul_(factor)
+        torch.nn.init.eye_(self.linear.weight).data.mul_(factor)
         torch.nn.init.constant_(self.linear.bias, bias)
 
     def forward(self, x):
@@ -29,17 +28,7 @@ class Net(torch.nn.Module):
 
 def baselines(tmp_path: Path, kwargs: str) -> Any:
     """The baselines of a run, with a module made by these arguments."""
-    project = Project(tmp_path)
-    AFFINE.save(project.folder / "tiny.onnx")
-    project.write("net.py", NET.replace(".mul_(factor)", ".data.mul_(factor)"))
-    project.write(
-        "tiny.yaml",
-        f"""\
-trtbuild: 1
-name: tiny
-model: {{onnx: tiny.onnx}}
-inputs: {{x: {{dtype: float32, min: [1, 16], opt: [4, 16], max: [64, 16]}}}}
-build: {{backend: {BACKEND}}}
+    sections = f"""\
 verify: {{tolerance: {{fp32: {{cosine: 0.999}}}}}}
 benchmark:
   warmup: 50ms
@@ -47,8 +36,9 @@ benchmark:
   rounds: 2
   baselines: [torch, torch_compile, onnxruntime]
   torch: {{factory: "net.py:Net", kwargs: {kwargs}}}
-""",
-    )
+"""
+    project = project_of(AFFINE, tmp_path, sections)
+    project.write("net.py", NET)
     done = project.run()
     assert done.code == 0, done.out + done.err
     document = json.loads((project.folder / "build/tiny/fp32/benchmark.json").read_text())

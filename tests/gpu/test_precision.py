@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from tests.gpu.nets import Net, input_of
-from tests.gpu.stages import BACKEND
-from tests.project import Project
+from tests.gpu.projects import project_of
 
 SIZE = 256
 WEIGHTS = np.random.default_rng(0).normal(0, SIZE**-0.5, (2, SIZE, SIZE)).astype(np.float32)
@@ -28,21 +27,12 @@ PRODUCTS = Net(
 def test_int8_is_right_on_each_base_or_verify_says_what_to_do(
     tmp_path: Path, base: str, record_property: Callable[[str, object], None]
 ) -> None:
-    project = Project(tmp_path)
-    PRODUCTS.save(project.folder / "tiny.onnx")
-    project.write(
-        "tiny.yaml",
-        f"""\
-trtbuild: 1
-name: tiny
-model: {{onnx: tiny.onnx}}
-inputs: {{x: {{dtype: float32, min: [1, {SIZE}], opt: [16, {SIZE}], max: [64, {SIZE}]}}}}
+    sections = f"""\
 precisions: {{int8: {{base: {base}}}}}
 calibration: {{random: {{seed: 0}}}}
-build: {{backend: {BACKEND}}}
 verify: {{dataset: {{random: {{seed: 1}}}}, tolerance: {{int8: {{cosine: 0.99}}}}}}
-""",
-    )
+"""
+    project = project_of(PRODUCTS, tmp_path, sections)
     done = project.run()
     said = "; ".join(task["error"] for task in done.json["recipes"][0]["tasks"] if task["error"])
     record_property(f"int8 on {base}", said or "passes")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpu.nets import convolutions
+from tests.gpu.projects import project_of
 from tests.gpu.stages import BACKEND
 from tests.project import RECIPE, Project
 
@@ -81,21 +82,11 @@ def test_a_machine_without_a_gpu_releases_what_this_one_verified(tmp_path: Path)
 def test_an_engine_tells_the_types_of_its_layers(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    project = Project(tmp_path).tiny(RECIPE.replace("tensorrt_rtx", BACKEND))
-    onnx = convolutions(4).save(project.folder / "stack.onnx")
-    shape = "[8, 64, 56, 56]"
-    project.write(
-        "tiny.yaml",
-        f"""\
-trtbuild: 1
-name: tiny
-model: {{onnx: {onnx.name}}}
-inputs: {{x: {{dtype: float32, min: [1, 64, 56, 56], opt: {shape}, max: {shape}}}}}
+    sections = """\
 precisions: [fp32, fp16]
-build: {{backend: {BACKEND}}}
-verify: {{tolerance: {{fp32: {{cosine: 0.999}}, fp16: {{cosine: 0.999}}}}}}
-""",
-    )
+verify: {tolerance: {fp32: {cosine: 0.999}, fp16: {cosine: 0.999}}}
+"""
+    project = project_of(convolutions(4), tmp_path, sections)
     done = project.trtbuild("run", "tiny.yaml", "--json")
     assert done.code == 0, done.out + done.err
     for precision in ("fp32", "fp16"):

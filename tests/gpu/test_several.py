@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpu.nets import AFFINE, Net, convolutions
+from tests.gpu.projects import project_of
 from tests.gpu.stages import BACKEND
 from tests.project import Project
 from trtbuild.cuda.lease import FOLDER_VARIABLE, holder
@@ -52,22 +53,12 @@ def test_two_benchmarks_take_a_gpu_each(engines: Callable[[Net], Path], tmp_path
 
 
 def test_variants_of_one_recipe_are_built_and_measured_side_by_side(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    convolutions(4).save(project.folder / "tiny.onnx")
-    shape = "[8, 64, 56, 56]"
-    project.write(
-        "tiny.yaml",
-        f"""\
-trtbuild: 1
-name: tiny
-model: {{onnx: tiny.onnx}}
-inputs: {{x: {{dtype: float32, min: [1, 64, 56, 56], opt: {shape}, max: {shape}}}}}
+    sections = """\
 precisions: [fp32, tf32, fp16, bf16]
-build: {{backend: {BACKEND}}}
-verify: {{dataset: {{random: {{seed: 0}}}}, tolerance: {{bf16: {{cosine: 0.99}}}}}}
-benchmark: {{warmup: 100ms, duration: 3s}}
-""",
-    )
+verify: {dataset: {random: {seed: 0}}, tolerance: {bf16: {cosine: 0.99}}}
+benchmark: {warmup: 100ms, duration: 3s}
+"""
+    project = project_of(convolutions(4), tmp_path, sections)
     done = project.run("-j", "4")
     assert done.code == 0, done.out + done.err
     used = {

@@ -82,6 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> ExitCode:
     """Measure, report, and judge the gates."""
+    if not options.engine.is_file():
+        raise UsageError("there is no such file", where=str(options.engine), hint="give an engine")
     header = read_plan_header(options.engine)
     given = given_keys(options)
     recipe = load_recipes([options.recipe])[0] if options.recipe else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 
 from trtbuild.cli.common import add_json, add_places, add_remote
-from trtbuild.cli.settings import SETTINGS, resolve, shown
+from trtbuild.cli.settings import SETTINGS, age_seconds, resolve, shown, size_bytes
 from trtbuild.errors import ExitCode
+
+UNITS: dict[object, str] = {age_seconds: " s", size_bytes: " bytes"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,5 +39,7 @@ def main(options: argparse.Namespace) -> ExitCode:
         return ExitCode.DONE
     for setting in SETTINGS:
         value = values[setting.name]
-        print(f"{setting.name:<15} {shown(value.value):<32} {value.origin}")  # noqa: T201 - the command's whole result
+        unit = UNITS.get(setting.read, "") if value.value is not None else ""
+        text = shown(value.value) + unit
+        print(f"{setting.name:<15} {text:<32} {value.origin}")  # noqa: T201 - the command's whole result
     return ExitCode.DONE
