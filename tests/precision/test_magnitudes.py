@@ -27,19 +27,21 @@ def test_magnitudes_are_the_largest_over_all_cases_and_equal_what_numpy_finds() 
     assert "w" not in found
 
 
-def test_tensors_without_elements_and_of_other_types_have_none() -> None:
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_tensors_without_elements_and_of_other_types_have_none(axis: int) -> None:
     model = make(
         [
-            helper.make_node("Slice", ["x", "zero", "zero"], ["nothing"], "slice"),
+            helper.make_node("Slice", ["x", "zero", "zero", "axis"], ["nothing"], "slice"),
             helper.make_node("Shape", ["x"], ["shape"], "shape"),
             helper.make_node("Relu", ["x"], ["y"], "relu"),
         ],
-        {"x": ["n", 2]},
+        {"x": ["n", 2, 3, 4]},
         ["y", "nothing"],
-        {"zero": np.zeros(1, np.int64)},
+        {"zero": np.zeros(1, np.int64), "axis": np.array([axis])},
     )
-    found = measure_magnitudes(model, [{"x": np.array([[-1, 3]], np.float32)}])
-    assert found == {"x": 3, "y": 3}
+    values = np.full((1, 2, 3, 4), -1, np.float32)
+    values[0, 1, 2, 3] = 3
+    assert measure_magnitudes(model, [{"x": values}] * 2) == {"x": 3, "y": 3}
 
 
 def maps() -> onnx.ModelProto:

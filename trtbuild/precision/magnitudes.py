@@ -26,9 +26,16 @@ from trtbuild.precision.session import open_session
 from trtbuild.precision.watch import Watch, open_watch
 
 _MAPS, _OTHERS = ("square", "squares"), ("high", "low", "sum")
-"""What is read of a tensor of four axes: the largest square, and the sum of its channels' mean
-squares; and of any other.
+"""What is read of a map of a convolution: the largest square, and the sum of its channels' mean
+squares; and of any other tensor.
 """
+
+_CONVOLUTIONS = frozenset(("Conv", "ConvTranspose"))
+_ARITHMETIC = ("Add", "Concat", "Div", "Mul", "Sub", "Sum")
+_ACTIVATIONS = ("Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid")
+_POOLS = ("AveragePool", "BatchNormalization", "GlobalAveragePool", "MaxPool")
+_LIKE = frozenset((*_ARITHMETIC, *_ACTIVATIONS, *_POOLS))
+"""Operators that give maps where they take one."""
 
 _TINY = float(np.finfo(np.float32).tiny)  # squares below it lose digits
 
@@ -48,8 +55,10 @@ def measure_magnitudes(
     Raises StageError where onnxruntime cannot run the model.
     """
     given = {value.name for value in model.graph.input}
-    tensors = {n: rank for n, rank in float_tensors(model).items() if only is None or n in only}
-    made = {n: _MAPS if rank == 4 else _OTHERS for n, rank in tensors.items() if n not in given}
+    ranks = float_tensors(model)
+    maps = _maps(model, ranks)
+    tensors = [name for name in ranks if only is None or name in only]
+    made = {name: _MAPS if name in maps else _OTHERS for name in tensors if name not in given}
     outputs = [_output(part, name) for name, parts in made.items() for part in parts]
     found: dict[str, float] = {}
 
@@ -78,6 +87,20 @@ def measure_magnitudes(
                     widen(name, _largest(values))
             done(count)
     return found
+
+
+def _maps(model: onnx.ModelProto, ranks: Mapping[str, int | None]) -> frozenset[str]:
+    """The tensors [n, channels, height, width] that convolutions make, and what is made of them.
+
+    Not others of four axes: a cache of keys may be empty, which no pooling takes.
+    """
+    found: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in _CONVOLUTIONS or (
+            node.op_type in _LIKE and found.intersection(node.input)
+        ):
+            found.update(name for name in node.output if ranks.get(name) == 4)
+    return frozenset(found)
 
 
 def _with_reductions(
