@@ -134,7 +134,7 @@ def convolutions(layers: int = 8, channels: int = 64, batch: int = 8) -> Net:
     shape = (batch, channels, 56, 56)
     signature = f"float[n, {channels}, 56, 56]"
     return Net(
-        f"convolutions{layers}x{channels}",
+        f"convolutions{layers}x{channels}x{batch}",
         f"agraph ({signature} x) => ({signature} y) {{ {'  '.join(lines)} }}",
         (input_of("x", (1, *shape[1:]), shape, shape),),
         tuple(weights),

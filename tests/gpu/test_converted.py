@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.project import Project
-from tests.published import needs_models
+from tests.published import MODELS, needs_models
 
 ROOT = Path(__file__).parents[2]
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
@@ -30,6 +30,8 @@ SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
 def test_a_converted_module_computes_what_its_graph_does(recipe: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx2torch2")
     torch = pytest.importorskip("torch")
+    if not (MODELS / f"{recipe}.onnx").is_file():
+        pytest.skip(f"recipes/fetched has no {recipe}.onnx: run `python recipes/fetch_models.py`")
     converted = importlib.import_module("benchmarks.models.converted")
     project, shapes = Project(tmp_path), SHAPES[recipe]
     only = ("--precision", "fp16", "--only", "quantize", "--out", tmp_path)
