@@ -281,6 +281,18 @@ def test_a_hook_gets_the_cases_of_the_data(folder: Path) -> None:
     }
 
 
+def test_outputs_that_are_off_are_named_before_the_metric_that_they_spoil(folder: Path) -> None:
+    body = "    return sum(case.outputs['logits'].mean() for case in cases)\n"
+    weight = WEIGHT.copy()
+    weight[:, 1] = np.nan
+    error, document, _ = failed(
+        folder, saved(folder, mlp(), mlp(weight)), metrics=hook(folder, body)
+    )
+    assert error.what.startswith("fp32 does not pass: surgery: output 'logits' is NaN")
+    assert "metrics.py:f returned nan" in document["failures"][1]
+    assert document["metrics"] == {}
+
+
 @pytest.mark.parametrize(
     ("body", "what"),
     [
