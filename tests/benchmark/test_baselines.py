@@ -92,6 +92,20 @@ def test_cuda_that_cannot_be_loaded_is_never_called_cuda(
     assert OnnxSubject(model, VALUES, provider=None, threads=None).name == "ONNX Runtime CPU"
 
 
+def test_onnxruntime_runs_the_variants_graph_where_it_is_asked_to(
+    model: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half.onnx"
+    text = MODEL.replace("y = Relu(x)", "h = Cast<to = 10>(x) r = Relu(h) y = Cast<to = 1>(r)")
+    onnx.save(parser.parse_model(text), str(half))
+    spec: Any = {"kind": "onnxruntime", "provider": "cpu", "graph": "variant"}
+    subject = make_baseline(spec, source(onnx=model, variant=half), VALUES)
+    assert subject.name == "ONNX Runtime CPU, the variant's graph"
+    assert len(subject.run(2).wall) == 2
+    with pytest.raises(StageError, match="no ONNX model of the variant"):
+        make_baseline(spec, source(onnx=model), VALUES)
+
+
 def test_a_module_that_computes_something_else_is_no_baseline(model: Path) -> None:
     """The model is a Relu; what it gives may stand among other outputs, a little off."""
     inputs = {"x": np.array([[-1, 2, -3, 4]], np.float32)}

@@ -116,6 +116,9 @@ def test_the_model_is_an_input_only_where_something_runs_it(folder: Path) -> Non
     assert task.options["source"] is None
     task = plan(loaded("{baselines: [onnxruntime]}"))[-1]
     assert ArtifactRef("model", "export", "model") in task.inputs
+    variant = SMALL + "precisions: [fp16]\n"
+    task = plan(loaded("{baselines: [{kind: onnxruntime, graph: variant}]}", variant))[-1]
+    assert ArtifactRef("variant", "quantize:fp16", "model") in task.inputs
     refit = SMALL + "build: {refit: all, backend: tensorrt}\n"
     task = plan(loaded("{time_refit: true}", refit))[-1]
     assert ArtifactRef("refit", "export", "model") in task.inputs
@@ -190,7 +193,7 @@ def test_files_with_values_are_inputs_of_the_task(folder: Path) -> None:
         ("{baselines: [jax]}", "benchmark.baselines[0]: expected torch, torch_compile"),
         (
             "{baselines: [{kind: onnxruntime, dtype: float16}]}",
-            "benchmark.baselines[0].dtype: onnxruntime has no such option; it has provider and",
+            "benchmark.baselines[0].dtype: onnxruntime has no such option; it has provider, threads",
         ),
         ("{inputs: {files: {picture: files/net.py}}}", "benchmark.inputs.files.picture: 'picture'"),
         ("{inputs: {files: {image: none.npy}}}", "benchmark.inputs.files.image: "),

@@ -35,22 +35,30 @@ class Source:
     files: Mapping[str, Path]  # the roles of the source: factory, weights, program
     folder: Path
     onnx: Path | None
+    variant: Path | None = None  # the graph that the engine was built from
 
 
 def make_baseline(spec: Options, source: Source, inputs: Mapping[str, Array]) -> Subject:
     """A baseline by its options, warmed up. Raises TrtbuildError where it cannot be run.
 
     {"kind": "torch" | "torch_compile", "dtype": null | "float16" | "bfloat16", "tf32": true,
-    "mode": "default"} or {"kind": "onnxruntime", "provider": null | "cpu" | "cuda", "threads"}.
+    "mode": "default"} or {"kind": "onnxruntime", "provider": null | "cpu" | "cuda", "threads",
+    "graph": "model" | "variant"}.
     """
     given: Any = spec
     if given["kind"] == "onnxruntime":
         from trtbuild.benchmark.onnx_subject import OnnxSubject
 
-        if source.onnx is None:
-            raise StageError("there is no ONNX model to run")
+        of_variant = given.get("graph") == "variant"
+        path = source.variant if of_variant else source.onnx
+        if path is None:
+            raise StageError(f"there is no ONNX model{' of the variant' * of_variant} to run")
         return OnnxSubject(
-            source.onnx, inputs, provider=given.get("provider"), threads=given.get("threads")
+            path,
+            inputs,
+            provider=given.get("provider"),
+            threads=given.get("threads"),
+            what=", the variant's graph" * of_variant,
         )
     from trtbuild.benchmark.torch_subject import TorchSubject
 

@@ -25,7 +25,7 @@ class OnnxSubject:
 
     On CUDA, inputs and outputs stay on the GPU (I/O binding), and times are the host's: there is
     no event around the work. `provider` is "cuda", "cpu", or None for the first that is there;
-    `threads` of the CPU, None for ONNX Runtime's own choice.
+    `threads` of the CPU, None for ONNX Runtime's own choice; `what` is added to the name.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class OnnxSubject:
         *,
         provider: str | None,
         threads: int | None,
+        what: str = "",
     ) -> None:
         has_cuda = _CUDA in onnxruntime.get_available_providers()
         if provider == "cuda" and not has_cuda:
@@ -62,7 +63,7 @@ class OnnxSubject:
                 f"the CUDA of this ONNX Runtime ({onnxruntime.__version__}) cannot be loaded",
                 hint="install what it was built for: pip install onnxruntime-gpu[cuda,cudnn]",
             )
-        self.name = f"ONNX Runtime {'CUDA' if on_cuda else 'CPU'}"
+        self.name = f"ONNX Runtime {'CUDA' if on_cuda else 'CPU'}{what}"
         self.version = str(onnxruntime.__version__)
         self._inputs = self._fitted(inputs)
         self._binding = self._bound() if on_cuda else None

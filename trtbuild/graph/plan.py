@@ -220,7 +220,8 @@ def _benchmark(
 ) -> Task:
     """Gates are no options: another limit measures nothing anew."""
     model, lowered = models
-    kinds = {spec["kind"] for spec in _listed(benchmark.options["baselines"])}
+    baselines = _listed(benchmark.options["baselines"])
+    kinds = {spec["kind"] for spec in baselines}
     torch = bool(kinds - {"onnxruntime"})
     options: Options = {
         "backend": recipe.build.backend,
@@ -234,6 +235,8 @@ def _benchmark(
         inputs += source_files(benchmark.torch or recipe.source)
     if "onnxruntime" in kinds or benchmark.torch is not None:
         inputs.append(ArtifactRef("model", model.id, "model"))
+    if any(spec.get("graph") == "variant" for spec in baselines):
+        inputs.append(ArtifactRef("variant", lowered.id, "model"))
     if benchmark.options["time_refit"]:
         inputs.append(ArtifactRef("refit", lowered.id, "model"))
     return Task(

@@ -42,7 +42,7 @@ _TORCH: Options = {"dtype": None, "tf32": True}
 BASELINES: dict[str, Options] = {  # kind -> its options' defaults
     "torch": _TORCH,
     "torch_compile": {**_TORCH, "mode": "default"},
-    "onnxruntime": {"provider": None, "threads": None},
+    "onnxruntime": {"provider": None, "threads": None, "graph": "model"},
 }
 
 

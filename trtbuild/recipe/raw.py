@@ -163,6 +163,7 @@ class RawBaseline(TypedDict, total=False):
     mode: str
     provider: str
     threads: int
+    graph: str
 
 
 class RawBenchmark(TypedDict, total=False):

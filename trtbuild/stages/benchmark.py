@@ -34,9 +34,9 @@ def run(context: StageContext) -> None:
     output.json, layers.json (trtexec's files, of the first point) and runtime.cache (RTX).
 
     Roles that may be there: `input.NAME` (values of an input, else random), `accepted` (the
-    engine to judge a regression by), `model` (ONNX, for baselines), `refit` (ONNX, whose weights
-    time_refit puts in), `runtime_cache`, `plugins/KIND/NUMBER`, and those of the source (factory,
-    weights, program).
+    engine to judge a regression by), `model` and `variant` (ONNX, for baselines), `refit` (ONNX,
+    whose weights time_refit puts in), `runtime_cache`, `plugins/KIND/NUMBER`, and those of the
+    source (factory, weights, program).
     Options: backend, inputs (of the recipe; [] for the engine's own opt shapes), points (a list
     of {"name", "shapes": {input: shape}}; missing: one at opt), seed, provider (of CUDA; null),
     baselines (see make_baseline), source (of the export stage), and those of Settings.
@@ -161,7 +161,8 @@ def _inputs(
 
 def _source(context: StageContext) -> Source:
     source: Any = context.options.get("source")
-    return Source(source, context.inputs, context.folder, context.inputs.get("model"))
+    model, variant = context.inputs.get("model"), context.inputs.get("variant")
+    return Source(source, context.inputs, context.folder, model, variant)
 
 
 def _accepted(context: StageContext, engine: Engine, digest: str) -> Accepted | None:
