@@ -193,7 +193,7 @@ def test_files_with_values_are_inputs_of_the_task(folder: Path) -> None:
         ("{baselines: [jax]}", "benchmark.baselines[0]: expected torch, torch_compile"),
         (
             "{baselines: [{kind: onnxruntime, dtype: float16}]}",
-            "benchmark.baselines[0].dtype: onnxruntime has no such option; it has provider, threads",
+            "benchmark.baselines[0].dtype: onnxruntime has no such option; it has provider",
         ),
         ("{inputs: {files: {picture: files/net.py}}}", "benchmark.inputs.files.picture: 'picture'"),
         ("{inputs: {files: {image: none.npy}}}", "benchmark.inputs.files.image: "),
