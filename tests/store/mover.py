@@ -8,10 +8,10 @@ prints the peak memory of the process in MiB.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
 
+from tests.memory import peak_kib
 from tests.store.entries import action
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.digest import digest_of_file
@@ -46,7 +46,7 @@ def main(url: str, folder: Path, size: int) -> None:
     assert second.cas.materialise(digest, folder / "out" / "engine.plan")
     assert digest_of_file(folder / "out" / "engine.plan") == digest
     second.close()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    print(peak_kib() >> 10)
 
 
 def opened(root: Path, url: str) -> Store:
