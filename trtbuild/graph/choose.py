@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.graph.action import Verdict
+from trtbuild.graph.turns import CLOSE, Turns, take_turns
 from trtbuild.store.files import write_file
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Choice:
     variant: str | None
     by: str  # "latency" or "size"
     candidates: tuple[Candidate, ...]
+    turns: tuple[Turns, ...] = ()  # of those whose latencies were too near to tell
 
     @property
     def text(self) -> str:
@@ -67,6 +69,7 @@ class Choice:
                 }
                 for candidate in self.candidates
             ],
+            "turns": [asdict(turns) for turns in self.turns],
         }
 
 
@@ -85,9 +88,28 @@ def choose(rebuilder: Rebuilder) -> Choice | None:
     by = "latency" if timed and len(timed) == len(passing) else "size"
     best = min(passing, key=lambda c: (c.latency_ms if by == "latency" else 0.0, c.size_bytes),
                default=None)  # fmt: skip
-    choice = Choice(best.variant if best else None, by, candidates)
+    turns: list[Turns] = []
+    if best is not None and by == "latency":
+        best = _in_turn(rebuilder, best, passing, turns)
+    choice = Choice(best.variant if best else None, by, candidates, tuple(turns))
     _keep(rebuilder, choice)
     return choice
+
+
+def _in_turn(
+    rebuilder: Rebuilder, best: Candidate, passing: list[Candidate], turns: list[Turns]
+) -> Candidate:
+    """The best of those that are close to it, each run in turn with the best so far: one that is
+    surely faster takes its place. `turns` gets what was found.
+    """
+    limit = CLOSE * (best.latency_ms or 0.0)
+    close = [c for c in passing if c is not best and (c.latency_ms or 0.0) <= limit]
+    for candidate in sorted(close, key=lambda c: (c.latency_ms, c.variant)):
+        found = take_turns(rebuilder, candidate.variant, best.variant)
+        if found is not None:
+            turns.append(found)
+            best = candidate if found.high < 1 else best
+    return best
 
 
 def _candidate(rebuilder: Rebuilder, variant: str) -> Candidate:
