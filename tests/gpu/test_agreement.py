@@ -27,7 +27,7 @@ from trtbuild.trt.engine import Engine, opened
 Builder = Callable[[Net], Path]
 HEAVY = convolutions()
 LONG = convolutions(batch=32)
-"""A millisecond and more, of which the host's launches are little: they vary from loop to loop."""
+"""About a millisecond, of which the host's launches are little: they vary from loop to loop."""
 PAIRS = 5
 QUERIES = 1000
 # One query in flight and no copies: what the plain loop does.

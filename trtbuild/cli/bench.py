@@ -17,7 +17,7 @@ from trtbuild.cli.bench_options import (
     options_of,
     points_from,
 )
-from trtbuild.cli.common import add_json
+from trtbuild.cli.common import add_json, require_file
 from trtbuild.errors import ExitCode, StoreError, UsageError
 from trtbuild.graph.action import SourceFile
 from trtbuild.graph.bench import Bench, devices_for, measure
@@ -82,9 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> ExitCode:
     """Measure, report, and judge the gates."""
-    if not options.engine.is_file():
-        raise UsageError("there is no such file", where=str(options.engine), hint="give an engine")
-    header = read_plan_header(options.engine)
+    header = read_plan_header(require_file(options.engine, "give an engine"))
     given = given_keys(options)
     recipe = load_recipes([options.recipe])[0] if options.recipe else None
     bench = _bench(options, given, header.kind, recipe)
@@ -127,10 +125,8 @@ def _bench(
         "runtime_cache": options.runtime_cache_file,
     }
     for role, path in files.items():
-        if path is not None and path.is_file():
-            inputs[role] = path
-        elif path is not None and role != "runtime_cache":
-            raise UsageError("there is no such file", where=str(path))
+        if path is not None and (role != "runtime_cache" or path.is_file()):
+            inputs[role] = require_file(path)
     if options.against is not None:
         read_plan_header(options.against)
     return Bench(

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from trtbuild.cli.common import require_file
 from trtbuild.errors import RecipeError, UsageError
 from trtbuild.recipe.benchmark_section import benchmark_section, option_names
 from trtbuild.recipe.check_benchmark import check_benchmark
@@ -98,9 +99,7 @@ def files_from(texts: list[str]) -> dict[str, Path]:
     found = {}
     for text in texts:
         name, file = _pair(text, "--input")
-        if not Path(file).is_file():
-            raise UsageError("there is no such file", where=file)
-        found[f"input.{name}"] = Path(file)
+        found[f"input.{name}"] = require_file(Path(file))
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.cli.settings import resolve
+from trtbuild.errors import UsageError
 from trtbuild.graph.rebuild import Listener
 from trtbuild.graph.session import Session, Settings
 from trtbuild.recipe.load import load_recipes
@@ -79,6 +80,14 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """JSON instead of text."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def require_file(path: Path, hint: str = "") -> Path:
+    """The path of a file that is there. Raises UsageError."""
+    if not path.is_file():
+        what = "this is a folder" if path.is_dir() else "there is no such file"
+        raise UsageError(what, where=str(path), hint=hint)
+    return path
 
 
 def stage_names() -> tuple[str, ...]:

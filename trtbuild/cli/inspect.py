@@ -11,9 +11,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from trtbuild.cli.common import add_json
+from trtbuild.cli.common import add_json, require_file
 from trtbuild.cli.settings import resolve
-from trtbuild.errors import ExitCode, StageError, UsageError
+from trtbuild.errors import ExitCode, StageError
 from trtbuild.graph.provenance import build_record, made_by
 from trtbuild.report.inspection import print_inspection
 from trtbuild.store.digest import digest_of_file
@@ -37,10 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> ExitCode:
     """Print what the file is."""
-    path: Path = options.file
-    if not path.is_file():
-        what = "this is a folder" if path.is_dir() else "there is no such file"
-        raise UsageError(what, where=str(path), hint="give an engine or an ONNX file")
+    path = require_file(options.file, "give an engine or an ONNX file")
     header = _header(path)
     found: dict[str, Any] = {"format": 1, "path": str(path)}
     if header is not None:

@@ -88,20 +88,21 @@ def choose(rebuilder: Rebuilder) -> Choice | None:
     by = "latency" if timed and len(timed) == len(passing) else "size"
     best = min(passing, key=lambda c: (c.latency_ms if by == "latency" else 0.0, c.size_bytes),
                default=None)  # fmt: skip
-    turns: list[Turns] = []
+    turns: tuple[Turns, ...] = ()
     if best is not None and by == "latency":
-        best = _in_turn(rebuilder, best, passing, turns)
-    choice = Choice(best.variant if best else None, by, candidates, tuple(turns))
+        best, turns = _in_turn(rebuilder, best, passing)
+    choice = Choice(best.variant if best else None, by, candidates, turns)
     _keep(rebuilder, choice)
     return choice
 
 
 def _in_turn(
-    rebuilder: Rebuilder, best: Candidate, passing: list[Candidate], turns: list[Turns]
-) -> Candidate:
-    """The best of those that are close to it, each run in turn with the best so far: one that is
-    surely faster takes its place. `turns` gets what was found.
+    rebuilder: Rebuilder, best: Candidate, passing: list[Candidate]
+) -> tuple[Candidate, tuple[Turns, ...]]:
+    """The best of those that are close to it, and what was found: each is run in turn with the
+    best so far, and one that is surely faster takes its place.
     """
+    turns = []
     limit = CLOSE * (best.latency_ms or 0.0)
     close = [c for c in passing if c is not best and (c.latency_ms or 0.0) <= limit]
     for candidate in sorted(close, key=lambda c: (c.latency_ms, c.variant)):
@@ -109,7 +110,7 @@ def _in_turn(
         if found is not None:
             turns.append(found)
             best = candidate if found.high < 1 else best
-    return best
+    return best, tuple(turns)
 
 
 def _candidate(rebuilder: Rebuilder, variant: str) -> Candidate:

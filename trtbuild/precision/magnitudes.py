@@ -104,11 +104,11 @@ def _maps(model: onnx.ModelProto, ranks: Mapping[str, int | None]) -> frozenset[
 
 
 def _with_reductions(
-    model: onnx.ModelProto, tensors: Mapping[str, Sequence[str]]
+    model: onnx.ModelProto, tensors: Mapping[str, tuple[str, ...]]
 ) -> onnx.ModelProto:
     """A copy of the model whose outputs are what is read of each tensor."""
     readers = {_MAPS: _of_maps, _OTHERS: _of_others}
-    copy = with_readers(model, [*tensors], lambda name: readers[tuple(tensors[name])](name))
+    copy = with_readers(model, [*tensors], lambda name: readers[tensors[name]](name))
     for name, parts in tensors.items():
         copy.graph.output.extend(onnx.ValueInfoProto(name=_output(part, name)) for part in parts)
     return copy

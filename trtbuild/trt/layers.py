@@ -15,8 +15,11 @@ _PRECISIONS = {
     "half": "fp16",
     "float16": "fp16",
     "bfloat16": "bf16",
+    "float8_e4m3fn": "fp8",
 }
-"""The inspector's names of types that are not those of the precisions, in lower case."""
+"""Names of types that are not those of the precisions, in lower case: of the inspector, and of the
+tensors of a network.
+"""
 
 _NARROWEST = ("int4", "fp4", "fp8", "int8", "fp16", "bf16", "fp32", "fp64")
 """Types that a layer can compute in. The narrowest that it takes is the one that its kernel is for:
@@ -56,7 +59,7 @@ class LayerFacts:
 
 
 def precision_of(type_name: str) -> str:
-    """The recipe's name of one of the inspector's types: "Half" -> "fp16"."""
+    """The recipe's name of a type of the inspector or of a network: "Half" -> "fp16"."""
     return _PRECISIONS.get(type_name.lower(), type_name.lower())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from trtbuild.trt.layers import count_precisions, layer_facts
+from trtbuild.trt.layers import count_precisions, layer_facts, precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 
 LOW_PRECISIONS = ("fp16", "bf16", "int8", "fp8", "int4")
 """Variants that must have something which computes in that type."""
-
-_NETWORK = {
-    "float32": "fp32",
-    "float16": "fp16",
-    "bfloat16": "bf16",
-    "float8_e4m3fn": "fp8",
-}
-"""The names of types in a network that are not those of the precisions."""
 
 
 class Obtained:
@@ -46,7 +38,7 @@ class Obtained:
 
     def network(self, tensor_types: Mapping[str, int]) -> None:
         """By the tensors of the network that TensorRT parsed; it is strongly typed."""
-        types = {_NETWORK.get(name, name): count for name, count in tensor_types.items()}
+        types = {precision_of(name): count for name, count in tensor_types.items()}
         self._note("engine", types)
         self._require("tensors of the engine's network is", types)
 

@@ -106,9 +106,9 @@ class Result:
         case = _case(worst.case, kinds[worst.output])
         more = len({breach.output for breach in step.breaches}) - 1
         others = f"; {more} more outputs are off too" if more else ""
-        hint = HINTS[step.name]
-        if step.name == "engine" and not worst.metric and not self.failures:
-            hint = OVERFLOW_HINT if "fp16" in self.obtained.get("graph", {}) else hint
+        in_fp16 = step.name == "engine" and "fp16" in self.obtained.get("graph", {})
+        overflows = in_fp16 and not worst.metric and not self.failures
+        hint = OVERFLOW_HINT if overflows else HINTS[step.name]
         self.fail(f"{step.name}: output '{worst.output}' {worst.text}{case}{others}", hint)
 
     def fail(self, text: str, hint: str) -> None:
