@@ -39,10 +39,13 @@ def test_the_probe_imports_nothing_heavy() -> None:
 
 @without_driver
 def test_without_a_driver_the_reason_is_said_within_milliseconds() -> None:
-    probe.cache_clear()
-    started = time.perf_counter()
-    found = probe()
-    assert time.perf_counter() - started < 0.02
+    seconds = []
+    for _ in range(10):  # a busy machine makes one wait, not all
+        probe.cache_clear()
+        started = time.perf_counter()
+        found = probe()
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.02
     assert found.devices == ()
     assert found.reason == "no CUDA device (libcuda.so.1 is not on this machine)"
     assert driver_version() == ""

@@ -25,8 +25,8 @@ SECRET = "hunter2-is-secret"  # noqa: S105 - what must not be seen
 class Server(ThreadingHTTPServer):
     """Keeps files below `folder`.
 
-    `now` is "well", an HTTP status, "slowly" (no answer), "hesitating" (two seconds for what is
-    put), "steadily" (2 MB a second), "cutting" or "lying".
+    `now` is "well", an HTTP status, "slowly" (no answer), "holding" (what is put waits until that
+    changes), "steadily" (2 MB a second), "cutting" or "lying".
     With `credentials` ("user:password") it wants them. It knows nothing of ranges.
     """
 
@@ -63,8 +63,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         path = self.server.folder / self.path.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self.server.now == "hesitating":
-            time.sleep(2)
+        while self.server.now == "holding":
+            time.sleep(0.02)
         unfinished = path.with_name(f".{threading.get_ident()}.tmp")
         try:
             with unfinished.open("wb") as file:
