@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.project import Project
+from tests.release.bundles import release, write_key
 from trtbuild.errors import ExitCode
 
 RECIPE = """\
@@ -80,8 +82,6 @@ def locked(locked_once: Project, tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def made(locked_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the bundle as `folder` and as `bundle.tar`, signed, and as `unsigned`."""
-    from tests.release.test_release import release, write_key
-
     root = tmp_path_factory.mktemp("bundles")
     key = write_key(root / "key.pem")
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -90,3 +90,9 @@ def made(locked_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path
             assert release(locked_once, monkeypatch, *out) == ExitCode.DONE
         assert release(locked_once, monkeypatch, "-o", str(root / "unsigned")) == ExitCode.DONE
     return root
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    """The signed bundle as a folder that a test may change."""
+    return Path(shutil.copytree(made / "folder", tmp_path / "bundle"))

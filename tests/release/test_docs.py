@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.release.bundles import write_key
 from tests.release.conftest import git
-from tests.release.test_release import write_key
 from trtbuild.cli import parser
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
+from tests.release.bundles import release
 from tests.release.conftest import commit
-from tests.release.test_release import release
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode
 from trtbuild.graph.execute import LocalExecutor, Request

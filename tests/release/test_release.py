@@ -11,22 +11,15 @@ import tarfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.project import Project
+from tests.release.bundles import ALLOW, release, write_key
 from tests.release.conftest import commit, git
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode
@@ -34,27 +27,6 @@ from trtbuild.release.documents import schema_problem
 from trtbuild.release.signing import PAYLOAD_TYPE
 from trtbuild.store.digest import canonical_json
 from trtbuild.store.store import Store
-
-ALLOW = "unsigned,unverified"  # this machine has no GPU, so no engine is run
-
-
-def release(
-    project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str, allow: str = ALLOW
-) -> ExitCode:
-    """`trtbuild release tiny.yaml` in this process."""
-    monkeypatch.chdir(project.folder)
-    allowed = ["--allow", allow] if allow else []
-    return main(["release", "tiny.yaml", *allowed, *arguments, "--cache", str(project.cache)])
-
-
-def write_key(path: Path, key: Any = None, password: bytes | None = None) -> Path:
-    """A private key in PEM."""
-    chosen = key or ed25519.Ed25519PrivateKey.from_private_bytes(b"k" * 32)
-    protect = BestAvailableEncryption(password) if password else NoEncryption()
-    path.write_bytes(chosen.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protect))
-    public = chosen.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    path.with_suffix(".pub").write_bytes(public)
-    return path
 
 
 def test_a_bundle_holds_engines_with_all_that_proves_them(

@@ -13,8 +13,8 @@ import pytest
 from google.protobuf import text_format
 
 from tests.project import Project
+from tests.release.bundles import release
 from tests.release.conftest import commit
-from tests.release.test_release import release
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode, RecipeError
 from trtbuild.graph.action import Task
