@@ -13,7 +13,6 @@ from trtbuild.recipe.build_options import TITLES, value_at
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.check_build import wheres
 from trtbuild.recipe.reference import flow
-from trtbuild.recipe.schema import schema
 from trtbuild.recipe.trtexec.convert import Made
 from trtbuild.recipe.trtexec.precision import calibration_of, precisions_of, with_io_types
 from trtbuild.recipe.trtexec.read import Call
@@ -29,7 +28,6 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
             "no option names a model: a recipe needs one",
             hint="add --onnx=FILE; an engine alone (--loadEngine) says nothing of its model",
         )
-    defs = schema()["$defs"]
     name = name or re.sub(r"[^A-Za-z0-9._-]", "-", PurePath(onnx).stem).lstrip(".-") or "model"
     notes = [note.replace("{name}", name) for note in dict.fromkeys(made.notes)]
     precisions = precisions_of(
@@ -50,7 +48,7 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
         "build": build,
     }
     if made.measured:
-        sections["benchmark"] = _benchmark(made, defs["benchmark"]["properties"], notes)
+        sections["benchmark"] = _benchmark(made)
     return "\n".join([*_comments(call, notes), *_lines(sections)]) + "\n"
 
 
@@ -72,16 +70,11 @@ def _build(made: Made, notes: list[str]) -> dict[str, Any]:
     return {key: value for key, value in nested.items() if value != {}}
 
 
-def _benchmark(made: Made, known: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+def _benchmark(made: Made) -> dict[str, Any]:
     section: dict[str, Any] = {}
     for key, value in made.values.items():
-        path = key.split(".")[1:]
-        if not key.startswith("benchmark."):
-            continue
-        if path[0] in known:
-            _put(section, path, value)
-        else:
-            notes.append(f"{key}: {flow(value)}: not a key of this version's benchmark")
+        if key.startswith("benchmark."):
+            _put(section, key.split(".")[1:], value)
     return section
 
 
