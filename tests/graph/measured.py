@@ -54,7 +54,7 @@ class Executor:
             case "build":
                 return {"engine.plan": self.engine, "build.json": b"{}", "build.log": b""}
             case "verify":
-                return {"verify.json": b'{"passed": true}'}
+                return {"verify.json": b'{"passed": true, "metrics": {}, "engine": "compared"}'}
             case "reference":
                 return {"reference.json": b"{}", "reference.npz": b""}
             case "benchmark":
@@ -85,11 +85,14 @@ def pretend_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def opened(recipe: Path, cache: Path, executor: Executor) -> Iterator[Session]:
+def opened(
+    recipe: Path, cache: Path, executor: Executor, *, only_cached: bool = False
+) -> Iterator[Session]:
     """A session over one recipe."""
     store = Store(cache)
     try:
-        yield Session(load_recipes([recipe]), store, Quiet(), Settings(), executor)
+        settings = Settings(only_cached=only_cached)
+        yield Session(load_recipes([recipe]), store, Quiet(), settings, executor)
     finally:
         store.close()
 

@@ -71,9 +71,10 @@ def main(options: argparse.Namespace) -> ExitCode:
         key = read_private_key(options.key)
     with listening(verbose=False) as listener, open_session(options, listener) as session:
         guards = require_current(session.rebuilders)
-        if not run_session(session):
+        done = run_session(session)
+        refused = any(guard.refused for guard in guards)
+        if refused or not done:
             print_outcomes(session.rebuilders)
-            refused = any(guard.refused for guard in guards)
             return ExitCode.DIFFERENT if refused else ExitCode.FAILED
         made = make_release(
             guards,

@@ -35,7 +35,7 @@ class Choice:
     """The variant that is kept (None where none passes), what by, and all that were looked at."""
 
     variant: str | None
-    by: str  # "latency" or "size"
+    by: str  # "latency", "size" or "lock"
     candidates: tuple[Candidate, ...]
     turns: tuple[Turns, ...] = ()  # of those whose latencies were too near to tell
 
@@ -44,7 +44,11 @@ class Choice:
         """The choice in words."""
         passing = [candidate for candidate in self.candidates if candidate.passed]
         if self.variant is None:
+            if self.by == "lock":
+                return "the candidate that the lock keeps does not pass"
             return f"none of the {len(self.candidates)} candidates passes"
+        if self.by == "lock":
+            return f"{self.variant}, as locked"
         if self.by == "latency":
             return f"{self.variant}, the fastest of {len(passing)} that pass"
         return (
@@ -76,14 +80,26 @@ class Choice:
 def choose(rebuilder: Rebuilder) -> Choice | None:
     """Choose among a recipe's variants after a run, and put the engine into `best/`.
 
-    None where the recipe does not ask for it, or the run did not come to all of them. Raises
-    StoreError.
+    A lock has chosen already, by what the machine measured that it was written on. None where the
+    recipe does not ask for it, or the run did not come to all of them. Raises StoreError.
     """
     recipe, outcomes = rebuilder.recipe, rebuilder.outcomes
     if not recipe.best or any(f"verify:{name}" not in outcomes for name in recipe.precisions):
         return None
     candidates = tuple(_candidate(rebuilder, name) for name in recipe.precisions)
     passing = [candidate for candidate in candidates if candidate.passed]
+    if rebuilder.locked_best is not None:
+        kept = any(candidate.variant == rebuilder.locked_best for candidate in passing)
+        choice = Choice(rebuilder.locked_best if kept else None, "lock", candidates)
+    else:
+        choice = _chosen(rebuilder, candidates, passing)
+    _keep(rebuilder, choice)
+    return choice
+
+
+def _chosen(
+    rebuilder: Rebuilder, candidates: tuple[Candidate, ...], passing: list[Candidate]
+) -> Choice:
     timed = [c for c in passing if c.latency_ms is not None]
     by = "latency" if timed and len(timed) == len(passing) else "size"
     best = min(passing, key=lambda c: (c.latency_ms if by == "latency" else 0.0, c.size_bytes),
@@ -91,9 +107,7 @@ def choose(rebuilder: Rebuilder) -> Choice | None:
     turns: tuple[Turns, ...] = ()
     if best is not None and by == "latency":
         best, turns = _in_turn(rebuilder, best, passing)
-    choice = Choice(best.variant if best else None, by, candidates, turns)
-    _keep(rebuilder, choice)
-    return choice
+    return Choice(best.variant if best else None, by, candidates, turns)
 
 
 def _in_turn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
@@ -26,6 +27,26 @@ def judge_gates(rebuilder: Rebuilder) -> dict[str, tuple[Judgement, ...]]:
         task_id: _judged(rebuilder, outcome)
         for task_id, outcome in rebuilder.outcomes.items()
         if outcome.task.stage == "benchmark"
+    }
+
+
+def excuse_candidates(
+    judged: dict[str, tuple[Judgement, ...]], kept: str
+) -> dict[str, tuple[Judgement, ...]]:
+    """The judgements where one variant is kept as the best: what others break fails no run."""
+    from trtbuild.benchmark.gates import Outcome as Gated
+
+    def excused(judgement: Judgement) -> Judgement:
+        if judgement.outcome is not Gated.FAILED:
+            return judgement
+        message = f"{judgement.message} (it is {kept} that is kept)"
+        return replace(judgement, outcome=Gated.UNCLEAR, message=message)
+
+    return {
+        task_id: found
+        if task_id == f"benchmark:{kept}"
+        else tuple(excused(judgement) for judgement in found)
+        for task_id, found in judged.items()
     }
 
 

@@ -92,6 +92,8 @@ class Rebuilder:
     results: dict[str, Outputs] = field(default_factory=dict)
     gates: dict[str, tuple[Judgement, ...]] = field(default_factory=dict)  # by task, after a run
     choice: Choice | None = None  # of the best variant, after a run
+    locked_best: str | None = None  # the variant that a lock keeps as the best
+    turns: dict[str, Outcome] = field(default_factory=dict)  # beside the plan, to choose by
     cached: Results = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,8 +118,7 @@ class Rebuilder:
         action, trace = found.action, found.trace
         if trace is None and self.lacks_device(task):
             return self._cannot_be_had(task, action)
-        if self.guard is not None:
-            self.guard.check(task, action, trace.outputs if trace else None)
+        self._guard(task, action, trace.outputs if trace else None)
         if task.stage in self.forced:
             reason = Reason(ReasonKind.FORCED, f"--rebuild {task.stage}")
             return Decision(Verdict.EXECUTED, (reason,), action)
@@ -216,8 +217,7 @@ class Rebuilder:
                 )
             action = self.cached.as_read(before, execution.discovered)
             trace = self.cached.record(task, action, execution, self._telling(task, "storing"))
-        if self.guard is not None:
-            self.guard.check(task, action, trace.outputs)
+        self._guard(task, action, trace.outputs)
         if not self.cached.restore(task, trace, self._telling(task, "restoring")):
             raise StageError("its result was removed from the cache at once", hint="run it again")
         self._finish(task, replace(decision, key=action.key(), accepted=()), action, trace)
@@ -318,6 +318,10 @@ class Rebuilder:
             device=self.device,
             environment=environment,
         )
+
+    def _guard(self, task: Task, action: Action, outputs: Outputs | None) -> None:
+        if self.guard is not None and task.id in self.tasks:
+            self.guard.check(task, action, outputs)
 
     def _waits(self, task: Task) -> None:
         text = "waiting for another process that is at the same action"

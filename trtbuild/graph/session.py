@@ -15,7 +15,7 @@ from trtbuild.graph.choose import choose
 from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.device import Device, device_of
 from trtbuild.graph.execute import Executor, LocalExecutor
-from trtbuild.graph.judge import any_failed, judge_gates
+from trtbuild.graph.judge import any_failed, excuse_candidates, judge_gates
 from trtbuild.graph.plan import plan
 from trtbuild.graph.rebuild import Listener, Rebuilder
 from trtbuild.graph.toolchain import missing, missing_error
@@ -99,6 +99,8 @@ class Session:
         for rebuilder in self.rebuilders:
             rebuilder.gates = judge_gates(rebuilder)
             rebuilder.choice = choose(rebuilder)
+            if rebuilder.choice is not None and rebuilder.choice.variant is not None:
+                rebuilder.gates = excuse_candidates(rebuilder.gates, rebuilder.choice.variant)
         return not any(_failed(rebuilder) for rebuilder in self.rebuilders)
 
     def preview(self) -> None:
@@ -218,13 +220,13 @@ def _failed(rebuilder: Rebuilder) -> bool:
     choice = rebuilder.choice
     if choice is not None and choice.variant is None:
         return True
-    counted = {
-        task_id: outcome
-        for task_id, outcome in rebuilder.outcomes.items()
+    counted = [
+        outcome
+        for outcome in rebuilder.outcomes.values()
         if choice is None or outcome.task.variant in (None, choice.variant)
-    }
-    gates = {task_id: found for task_id, found in rebuilder.gates.items() if task_id in counted}
-    return any_failed(gates) or any(o.verdict is Verdict.FAILED for o in counted.values())
+    ]
+    counted += rebuilder.turns.values()
+    return any_failed(rebuilder.gates) or any(o.verdict is Verdict.FAILED for o in counted)
 
 
 def _failed_before(rebuilder: Rebuilder, task: Task) -> list[str]:

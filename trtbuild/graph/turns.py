@@ -45,20 +45,27 @@ class Turns:
 
 
 def take_turns(rebuilder: Rebuilder, variant: str, against: str) -> Turns | None:
-    """A task of its own, so that it is measured once; None where nothing can be said.
+    """A task beside the plan, so that it is measured once; None where nothing can be said.
 
-    Nothing is measured without a GPU, or where nothing is to be run.
+    Without a GPU, or where nothing is to be run, what the cache has of it is taken. Its outcome
+    is in `rebuilder.turns`.
     """
-    if rebuilder.device is None or rebuilder.only_cached:
-        return None
     task = _task(rebuilder.tasks[f"benchmark:{variant}"], against)
-    if not rebuilder.rebuild(task) or rebuilder.outcomes[task.id].verdict is Verdict.SKIPPED:
+    if rebuilder.only_cached and not _is_there(rebuilder, task):
+        return None
+    done = rebuilder.rebuild(task)
+    rebuilder.turns[task.id] = rebuilder.outcomes.pop(task.id)  # they are no task of the variant
+    if not done or rebuilder.turns[task.id].verdict is Verdict.SKIPPED:
         return None
     path = rebuilder.workspace.path(task, "benchmark.json")
     found: Any = json.loads(path.read_bytes())["points"][0].get("regression")
     if found is None:  # the engines are the same
         return None
     return Turns(variant, against, found["estimate"], found["low"], found["high"])
+
+
+def _is_there(rebuilder: Rebuilder, task: Task) -> bool:
+    return rebuilder.decide(task).verdict in (Verdict.UP_TO_DATE, Verdict.RESTORED)
 
 
 def _task(benchmark: Task, against: str) -> Task:

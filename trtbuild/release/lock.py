@@ -55,6 +55,7 @@ class Lock:
 
     recipe: str
     tasks: Mapping[str, LockedTask]
+    best: str | None = None  # the variant that is kept, where the recipe has `best`
 
 
 def lock_path(recipe: Recipe) -> Path:
@@ -94,7 +95,24 @@ def make_lock(rebuilder: Rebuilder, previous: Lock | None) -> Lock:
             raise UsageError(f"{task_id} has no result to lock", where=str(rebuilder.recipe.path))
         present = _locked(rebuilder, outcome)
         tasks[task_id] = before if _measured_elsewhere(before, present) else present  # type: ignore[assignment]
-    return Lock(rebuilder.recipe.name, tasks)
+    return Lock(rebuilder.recipe.name, tasks, _best(rebuilder, tasks, previous))
+
+
+def _best(
+    rebuilder: Rebuilder, tasks: Mapping[str, LockedTask], previous: Lock | None
+) -> str | None:
+    """The variant that is kept; by size only where no machine measured what is locked."""
+    choice = rebuilder.choice
+    if choice is None:
+        return None
+    measured = [f"benchmark:{name}" for name in rebuilder.recipe.precisions]
+    if (
+        choice.by == "size"
+        and previous is not None
+        and all(name in tasks and tasks[name] is previous.tasks.get(name) for name in measured)
+    ):
+        return previous.best
+    return choice.variant
 
 
 def write_lock(path: Path, lock: Lock) -> bool:
@@ -114,6 +132,7 @@ def lock_text(lock: Lock, recipe_file: str) -> str:
     document = {
         "lock": FORMAT,
         "recipe": lock.recipe,
+        **({"best": lock.best} if lock.best is not None else {}),
         "tasks": {task_id: _block(task) for task_id, task in lock.tasks.items()},
     }
     text: str = yaml.dump(

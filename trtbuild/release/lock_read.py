@@ -88,15 +88,19 @@ def parse_lock(content: bytes, where: str) -> Lock:
 
 
 def _lock(document: dict[str, Any], where: str) -> Lock:
-    if unknown := sorted(document.keys() - {"lock", "recipe", "tasks"}):
+    if unknown := sorted(document.keys() - {"lock", "recipe", "best", "tasks"}):
         raise _bad(where, unknown[0], "is no key of a lock")
-    name, tasks = document.get("recipe"), document.get("tasks")
+    name, tasks, best = document.get("recipe"), document.get("tasks"), document.get("best")
     if not isinstance(name, str):
         raise _bad(where, "recipe", "should be the recipe's name")
     if not isinstance(tasks, dict):
         raise _bad(where, "tasks", "should be a mapping of tasks")
+    if best is not None and f"build:{best}" not in tasks:
+        raise _bad(where, "best", "should be a variant that is locked")
     return Lock(
-        name, {task_id: _task(block, f"{where} {task_id}") for task_id, block in tasks.items()}
+        name,
+        {task_id: _task(block, f"{where} {task_id}") for task_id, block in tasks.items()},
+        best,
     )
 
 

@@ -118,6 +118,7 @@ def require_current(rebuilders: Sequence[Rebuilder]) -> tuple[LockGuard, ...]:
         raise difference_error(differing)
     for guard in guards:
         guard.rebuilder.guard = guard
+        guard.rebuilder.locked_best = guard.lock.best
     return guards
 
 

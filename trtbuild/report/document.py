@@ -12,7 +12,7 @@ from trtbuild.errors import ExitCode, RecipeError, TrtbuildError
 from trtbuild.graph.action import Outcome
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.report.gates import gate_document
-from trtbuild.report.summary import summarise
+from trtbuild.report.summary import in_order, summarise
 
 FORMAT = 1
 
@@ -48,11 +48,7 @@ def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:
         "name": rebuilder.recipe.name,
         "path": str(rebuilder.recipe.path),
         "output": str(rebuilder.workspace.root),
-        "tasks": [
-            _task(rebuilder, rebuilder.outcomes[task_id])
-            for task_id in rebuilder.tasks
-            if task_id in rebuilder.outcomes
-        ],
+        "tasks": [_task(rebuilder, outcome) for outcome in in_order(rebuilder)],
         "gates": [
             gate_document(task_id, judgement)
             for task_id, judgements in rebuilder.gates.items()

@@ -11,7 +11,7 @@ from trtbuild.errors import MissingPackage, StoreError
 from trtbuild.graph.action import Verdict
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.report.gates import gate_document
-from trtbuild.report.summary import result_of, summarise
+from trtbuild.report.summary import in_order, result_of, summarise
 from trtbuild.report.terminal import size_text
 from trtbuild.store.files import write_file
 
@@ -61,7 +61,7 @@ def write_page(path: Path, rebuilders: Sequence[Rebuilder]) -> None:
 
 
 def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:
-    outcomes = [rebuilder.outcomes[t] for t in rebuilder.tasks if t in rebuilder.outcomes]
+    outcomes = in_order(rebuilder)
     gates = [
         gate_document(task_id, judgement)
         for task_id, judgements in rebuilder.gates.items()

@@ -30,6 +30,12 @@ class VariantSummary:
     benchmark: str
 
 
+def in_order(rebuilder: Rebuilder) -> list[Outcome]:
+    """The outcomes in the order of the plan; those of turns of candidates come last."""
+    planned = [rebuilder.outcomes[name] for name in rebuilder.tasks if name in rebuilder.outcomes]
+    return [*planned, *rebuilder.turns.values()]
+
+
 def summarise(rebuilder: Rebuilder) -> tuple[VariantSummary, ...]:
     """One summary per variant that the run came to, in the recipe's order."""
     found = []

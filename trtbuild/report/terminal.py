@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.recipe.model import Recipe
-from trtbuild.report.summary import VariantSummary, summarise
+from trtbuild.report.summary import VariantSummary, in_order, summarise
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -186,11 +186,11 @@ def _live_line(running: _Running) -> Text:
 
 def _nothing_done(rebuilder: Rebuilder) -> bool:
     quiet = (Verdict.UP_TO_DATE, Verdict.SKIPPED)
-    return all(outcome.verdict in quiet for outcome in rebuilder.outcomes.values())
+    return all(outcome.verdict in quiet for outcome in in_order(rebuilder))
 
 
 def _up_to_date_line(rebuilder: Rebuilder) -> str:
-    outcomes = rebuilder.outcomes.values()
+    outcomes = in_order(rebuilder)
     fresh = sum(outcome.verdict is Verdict.UP_TO_DATE for outcome in outcomes)
     skipped: dict[str, int] = {}
     for outcome in outcomes:
@@ -203,7 +203,7 @@ def _up_to_date_line(rebuilder: Rebuilder) -> str:
 
 
 def _print_errors(rebuilder: Rebuilder) -> None:
-    for outcome in rebuilder.outcomes.values():
+    for outcome in in_order(rebuilder):
         if outcome.verdict is Verdict.FAILED:
             print(f"\n{rebuilder.recipe.name} {outcome.task.id} failed", file=sys.stderr)
             print(f"  {rebuilder.recipe.where(*outcome.task.where)}", file=sys.stderr)
