@@ -54,7 +54,7 @@ def source(**changes: Any) -> Source:
 
 
 def test_onnxruntime_runs_on_the_cpu_and_has_no_gpu_times(model: Path) -> None:
-    subject = OnnxSubject(model, VALUES, provider="cpu", threads=1)
+    subject = OnnxSubject(model, VALUES, {}, provider="cpu", threads=1)
     timed = subject.run(5)
     assert subject.name == "ONNX Runtime CPU"
     assert len(timed.wall) == 5
@@ -64,7 +64,7 @@ def test_onnxruntime_runs_on_the_cpu_and_has_no_gpu_times(model: Path) -> None:
 
 def test_an_engines_narrower_inputs_are_widened_for_the_source_model(model: Path) -> None:
     narrow = {"x": VALUES["x"].astype(np.float16)}
-    assert len(OnnxSubject(model, narrow, provider="cpu", threads=1).run(1).wall) == 1
+    assert len(OnnxSubject(model, narrow, {}, provider="cpu", threads=1).run(1).wall) == 1
 
 
 def test_cuda_is_refused_where_onnxruntime_has_none(model: Path) -> None:
@@ -73,7 +73,7 @@ def test_cuda_is_refused_where_onnxruntime_has_none(model: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     with pytest.raises(StageError, match="has no CUDA"):
-        OnnxSubject(model, VALUES, provider="cuda", threads=None)
+        OnnxSubject(model, VALUES, {}, provider="cuda", threads=None)
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
@@ -88,8 +88,8 @@ def test_cuda_that_cannot_be_loaded_is_never_called_cuda(
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     with pytest.raises(StageError, match="cannot be loaded"):
-        OnnxSubject(model, VALUES, provider="cuda", threads=None)
-    assert OnnxSubject(model, VALUES, provider=None, threads=None).name == "ONNX Runtime CPU"
+        OnnxSubject(model, VALUES, {}, provider="cuda", threads=None)
+    assert OnnxSubject(model, VALUES, {}, provider=None, threads=None).name == "ONNX Runtime CPU"
 
 
 def test_onnxruntime_runs_the_variants_graph_where_it_is_asked_to(
@@ -110,13 +110,13 @@ def test_a_module_that_computes_something_else_is_no_baseline(model: Path) -> No
     """The model is a Relu; what it gives may stand among other outputs, a little off."""
     inputs = {"x": np.array([[-1, 2, -3, 4]], np.float32)}
     right = np.array([[0, 2.001, 0, 4]], np.float32)
-    require_same([np.ones(3, np.float32), right], model, inputs)
+    require_same([np.ones(3, np.float32), right], model, inputs, {})
     with pytest.raises(StageError, match=r"no output is like 'y' \(\[1, 4\]\).*cosine of 0.8165"):
-        require_same([inputs["x"]], model, inputs)
+        require_same([inputs["x"]], model, inputs, {})
     with pytest.raises(StageError, match="the nearest has a cosine of -1"):
-        require_same([right[0]], model, inputs)
+        require_same([right[0]], model, inputs, {})
     tiny = {"x": np.full((1, 4), 1e-4, np.float32)}
-    require_same([np.array([[0, 0, 0, 1e-4]], np.float32)], model, tiny)
+    require_same([np.array([[0, 0, 0, 1e-4]], np.float32)], model, tiny, {})
 
 
 def test_baselines_are_measured_in_turn_and_compared_by_the_hosts_clock(model: Path) -> None:

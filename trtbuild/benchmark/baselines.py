@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trtbuild.benchmark.interleave import Rounds, Subject, interleave, ratio
+from trtbuild.benchmark.names import of_graph, of_source
 from trtbuild.benchmark.result import summary_part
 from trtbuild.benchmark.settings import Settings
 from trtbuild.benchmark.statistics import summarise
@@ -36,6 +37,7 @@ class Source:
     folder: Path
     onnx: Path | None
     variant: Path | None = None  # the graph that the engine was built from
+    renames: Mapping[str, str] = field(default_factory=dict)  # by surgery: old name -> new name
 
 
 def make_baseline(spec: Options, source: Source, inputs: Mapping[str, Array]) -> Subject:
@@ -56,6 +58,7 @@ def make_baseline(spec: Options, source: Source, inputs: Mapping[str, Array]) ->
         return OnnxSubject(
             path,
             inputs,
+            source.renames,
             provider=given.get("provider"),
             threads=given.get("threads"),
             what=", the variant's graph" * of_variant,
@@ -65,17 +68,22 @@ def make_baseline(spec: Options, source: Source, inputs: Mapping[str, Array]) ->
     mode = given.get("mode", "default") if given["kind"] == "torch_compile" else None
     subject = TorchSubject(
         _module(source),
-        inputs,
+        of_source(inputs, source.renames),
         compile_mode=mode,
         dtype=given.get("dtype"),
         tf32=bool(given.get("tf32", True)),
     )
     if (source.options or {}).get("apart") and source.onnx is not None:
-        require_same(subject.outputs(), source.onnx, inputs)
+        require_same(subject.outputs(), source.onnx, inputs, source.renames)
     return subject
 
 
-def require_same(found: Sequence[Array], onnx: Path, inputs: Mapping[str, Array]) -> None:
+def require_same(
+    found: Sequence[Array],
+    onnx: Path,
+    inputs: Mapping[str, Array],
+    renames: Mapping[str, str],
+) -> None:
     """Raise StageError unless a module gives what the model gives: each output of the model is
     among its own, as near as 16-bit floats and TF32 leave it.
     """
@@ -83,7 +91,8 @@ def require_same(found: Sequence[Array], onnx: Path, inputs: Mapping[str, Array]
 
     runner = open_model(onnx)
     types = {item.name: numpy_dtype(item.dtype, item.name) for item in runner.inputs}
-    values = {name: array.astype(types.get(name, array.dtype)) for name, array in inputs.items()}
+    named = of_graph(types, inputs, renames)
+    values = {name: array.astype(types[name]) for name, array in named.items()}
     for name, expected in runner.run(values).items():
         compared = [compare(output, expected) for output in found]
         if not any(map(_near, compared)):

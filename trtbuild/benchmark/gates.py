@@ -115,6 +115,12 @@ def _judge_regression(gate: Gate, point: Any, instead: Instead) -> Judgement:
     interval. Within noise the interval holds 1, and then the estimate says nothing.
     """
     found = point.get("regression")
+    if missing := point.get("regression_missing"):
+        message = (
+            f"the accepted engine is not run beside this one: {missing}; if this one is right: "
+            "`trtbuild accept`"
+        )
+        return Judgement(gate, point["name"], Outcome.UNCLEAR, None, message)
     if found is None:
         return Judgement(gate, point["name"], instead.outcome, instead.value, instead.message)
     change = (found["estimate"] - 1) * 100

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from trtbuild.benchmark.interleave import Timed
+from trtbuild.benchmark.names import of_graph
 from trtbuild.errors import StageError
 from trtbuild.trt.tensors import Array
 
@@ -25,13 +26,15 @@ class OnnxSubject:
 
     On CUDA, inputs and outputs stay on the GPU (I/O binding), and times are the host's: there is
     no event around the work. `provider` is "cuda", "cpu", or None for the first that is there;
-    `threads` of the CPU, None for ONNX Runtime's own choice; `what` is added to the name.
+    `threads` of the CPU, None for ONNX Runtime's own choice; `what` is added to the name. A graph
+    from before surgery gets the inputs by `renames` (old name -> new name).
     """
 
     def __init__(
         self,
         path: Path,
         inputs: Mapping[str, Array],
+        renames: Mapping[str, str],
         *,
         provider: str | None,
         threads: int | None,
@@ -65,7 +68,7 @@ class OnnxSubject:
             )
         self.name = f"ONNX Runtime {'CUDA' if on_cuda else 'CPU'}{what}"
         self.version = str(onnxruntime.__version__)
-        self._inputs = self._fitted(inputs)
+        self._inputs = self._fitted(inputs, renames)
         self._binding = self._bound() if on_cuda else None
         self.run(_WARMUPS)
 
@@ -81,12 +84,12 @@ class OnnxSubject:
             wall[index] = (perf_counter_ns() - begun) / 1e6
         return Timed(wall, np.empty(0))
 
-    def _fitted(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _fitted(self, inputs: Mapping[str, Array], renames: Mapping[str, str]) -> dict[str, Array]:
         """The inputs, floats in the type that the model takes: an engine's may be narrower."""
         types = {item.name: _FLOATS.get(item.type) for item in self._session.get_inputs()}
         return {
             name: values if (wanted := types.get(name)) is None else values.astype(wanted)
-            for name, values in inputs.items()
+            for name, values in of_graph(types, inputs, renames).items()
         }
 
     def _bound(self) -> onnxruntime.IOBinding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from trtbuild.benchmark.result import point_part
 from trtbuild.benchmark.settings import Settings
 from trtbuild.benchmark.subjects import EngineSubject
 from trtbuild.cuda.nvml import Monitor, foreign_processes, state_part, state_warnings
+from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options, Shape
 from trtbuild.trt.contexts import Contexts
 from trtbuild.trt.engine import Engine
@@ -28,10 +30,12 @@ from trtbuild.trt.tensors import Array
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The engine that was accepted before; its digest says whether it is another one."""
+    """The engine that was accepted before, or why it cannot be run; another than the measured."""
 
-    engine: Engine
     digest: str
+    engine: Engine | None
+    contexts: Contexts | None
+    problem: str = ""
 
 
 @dataclass(slots=True)
@@ -77,7 +81,10 @@ class PointRun:
         if self.baselines:
             part["baselines"] = self._baselines(inputs)
         if self.accepted is not None:
-            part["regression"] = self._regression(self.accepted, inputs)
+            part |= self._regression(self.accepted, inputs)
+            if missing := part.get("regression_missing"):
+                texts: Any = part["warnings"]
+                texts.append(f"the accepted engine is not run beside this one: {missing}")
         return part
 
     def _gpu(self, before: Any, since: int, part: Options) -> Options | None:
@@ -108,23 +115,32 @@ class PointRun:
             subject.free()
 
     def _regression(self, accepted: Accepted, inputs: dict[str, Array]) -> Options:
-        """The ratio of the GPU times, new engine to accepted one, from runs in turn."""
-        old = self._subject("accepted", accepted.engine, Contexts(accepted.engine), inputs)
-        new = self._subject("engine", self.engine, self.contexts, inputs)
+        """The ratio of the GPU times, new engine to accepted one, from runs in turn.
+
+        Where the accepted one does not take these inputs, which its successor may have changed,
+        there is no ratio but the reason.
+        """
+        if accepted.engine is None or accepted.contexts is None:
+            return {"regression_missing": accepted.problem}
         settings = self.settings
-        try:
+        with ExitStack() as stack:
+            try:
+                old = self._subject("accepted", accepted.engine, accepted.contexts, inputs)
+            except StageError as error:
+                return {"regression_missing": error.what}
+            stack.callback(old.free)
+            new = self._subject("engine", self.engine, self.contexts, inputs)
+            stack.callback(new.free)
             rounds = interleave([old, new], rounds=settings.rounds, round_ms=settings.round_ms)
-        finally:
-            old.free()
-            new.free()
-        medians = [found.medians("gpu") for found in rounds]
-        return {
+        medians = [side.medians("gpu") for side in rounds]
+        found = {
             "accepted": accepted.digest,
             "accepted_median_ms": float(np.median(medians[0])),
             "median_ms": float(np.median(medians[1])),
             "rounds": settings.rounds,
             **asdict(ratio(medians[0], medians[1])),
         }
+        return {"regression": found}
 
     def _subject(
         self, name: str, engine: Engine, contexts: Contexts, inputs: dict[str, Array]

@@ -225,12 +225,14 @@ def _benchmark(
     torch = bool(kinds - {"onnxruntime"})
     options: Options = {
         "backend": recipe.build.backend,
-        "inputs": _inputs(recipe),
+        "inputs": _after_surgery(recipe, _inputs(recipe)),
         "source": _run_by_torch(recipe, benchmark) if torch else None,
         **benchmark.options,
+        **_renamed(recipe, benchmark),
     }
     inputs: list[InputRef] = [ArtifactRef("engine", build.id, "engine"), *_plugins(recipe)]
-    inputs += [SourceFile(f"input.{name}", path) for name, path in benchmark.files]
+    names = _renames(recipe)
+    inputs += [SourceFile(f"input.{names.get(n, n)}", path) for n, path in benchmark.files]
     if torch:
         inputs += source_files(benchmark.torch or recipe.source)
     if "onnxruntime" in kinds or benchmark.torch is not None:
@@ -248,6 +250,19 @@ def _benchmark(
         build.folder,
         ("benchmark",),
     )
+
+
+def _renamed(recipe: Recipe, benchmark: Benchmark) -> Options:
+    """The points under the names that the engine has, where surgery renames inputs."""
+    names = _renames(recipe)
+    if not any(item.name in names for item in recipe.inputs):
+        return {}
+    points: Any = benchmark.options["points"]
+    renamed: list[Any] = [
+        {**point, "shapes": {names.get(n, n): shape for n, shape in point["shapes"].items()}}
+        for point in points
+    ]
+    return {"points": renamed, "renames": names}
 
 
 def _plugins(recipe: Recipe) -> tuple[InputRef, ...]:

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from trtbuild.benchmark.asked import Asked
 from trtbuild.benchmark.baselines import Source
-from trtbuild.benchmark.inputs import load_inputs
 from trtbuild.benchmark.points import Accepted, PointRun
 from trtbuild.benchmark.result import FORMAT, EngineIdentity, device_part, engine_part, host_part
 from trtbuild.benchmark.settings import Settings, settings_of
@@ -16,16 +16,14 @@ from trtbuild.cuda.device import open_device
 from trtbuild.cuda.nvml import Monitor, monitor
 from trtbuild.cuda.probe import probe
 from trtbuild.errors import StageError
-from trtbuild.recipe.model import Options, Shape
+from trtbuild.recipe.model import Options
 from trtbuild.stages.base import StageContext
 from trtbuild.store.digest import digest_of_file
 from trtbuild.trt.contexts import Contexts, set_weight_streaming
 from trtbuild.trt.engine import Engine, deserialise, opened
 from trtbuild.trt.plugins import plugins_of
-from trtbuild.trt.tensors import Array
 from trtbuild.trt.timing import time_deserialize, time_refit
 
-_FILE_ROLE = "input."  # before an input's name: the role of the file with its values
 _RUNTIME_CACHE = "runtime.cache"
 
 
@@ -38,8 +36,9 @@ def run(context: StageContext) -> None:
     whose weights time_refit puts in), `runtime_cache`, `plugins/KIND/NUMBER`, and those of the
     source (factory, weights, program).
     Options: backend, inputs (of the recipe; [] for the engine's own opt shapes), points (a list
-    of {"name", "shapes": {input: shape}}; missing: one at opt), seed, provider (of CUDA; null),
-    baselines (see make_baseline), source (of the export stage), and those of Settings.
+    of {"name", "shapes": {input: shape}}, the profile's opt where an input has none; missing: one
+    at opt), renames (by surgery: old name -> new name), seed, provider (of CUDA; null), baselines
+    (see make_baseline), source (of the export stage), and those of Settings.
     Raises StageError where there is no GPU, or the engine cannot be loaded or run on it.
     """
     settings = settings_of(context.options)
@@ -58,22 +57,15 @@ def _measured(context: StageContext, settings: Settings, stack: ExitStack) -> Op
     plugins = plugins_of(context.inputs)
     path = context.inputs["engine"]
     engine = stack.enter_context(opened(path, identity.backend, device, plugins))
-    if settings.optimization_profile >= engine.profiles:
-        raise StageError(
-            f"there is no optimization profile {settings.optimization_profile}: this engine has "
-            f"{engine.profiles}, counted from 0",
-            where=str(engine.path),
-        )
-    streaming = set_weight_streaming(engine, settings.weight_streaming_budget)
-    contexts = Contexts(engine)
-    taken = _take_runtime_cache(context, contexts, settings)
+    _require_profile(engine, settings)
+    contexts, streaming, taken = _contexts(context, engine, settings)
     point_run = PointRun(
         engine=engine,
         contexts=contexts,
         settings=settings,
         source=_source(context),
         baselines=options.get("baselines") or (),
-        accepted=_accepted(context, engine, identity.digest),
+        accepted=_accepted(context, engine, identity.digest, settings),
         monitor=gpu,
         earlier=earlier,
         warn=context.reporter.warn,
@@ -104,13 +96,13 @@ def _watched(stack: ExitStack) -> tuple[Monitor | None, tuple[int, ...]]:
 
 
 def _points(context: StageContext, point_run: PointRun) -> list[Any]:
-    engine, settings = point_run.engine, point_run.settings
-    wanted = _wanted(context.options, engine, settings.optimization_profile)
+    asked = Asked(context.options, context.inputs, point_run.engine)
+    profile = point_run.settings.optimization_profile
+    wanted = asked.points(profile)
     found = []
     for number, (name, shapes) in enumerate(wanted):
         context.reporter.progress(f"measuring {name}", number / len(wanted))
-        inputs = _inputs(context, engine, shapes, settings)
-        part = point_run.measure(name, shapes, inputs)
+        part = point_run.measure(name, shapes, asked.values(shapes, profile))
         texts: Any = part["warnings"]
         for text in texts:
             context.reporter.warn(f"{name}: {text}")
@@ -126,47 +118,17 @@ def _identity(path: Path, backend: str) -> EngineIdentity:
     return EngineIdentity(digest.text, digest.size_bytes, backend)
 
 
-def _wanted(options: Any, engine: Engine, profile: int) -> list[tuple[str, dict[str, Shape]]]:
-    """The points: as the options say, else the recipe's opt shapes, else the profile's."""
-    if points := options.get("points"):
-        return [
-            (point["name"], {name: tuple(shape) for name, shape in point["shapes"].items()})
-            for point in points
-        ]
-    if inputs := options.get("inputs"):
-        return [("opt", {item["name"]: tuple(item["opt"]) for item in inputs})]
-    return [("opt", {name: opt for name, (_, opt, _) in engine.ranges(profile).items()})]
-
-
-def _inputs(
-    context: StageContext, engine: Engine, shapes: dict[str, Shape], settings: Settings
-) -> dict[str, Array]:
-    options: Any = context.options
-    lacking = [tensor.name for tensor in engine.inputs if tensor.name not in shapes]
-    if lacking:
-        raise StageError(f"no shape is given for the inputs {', '.join(lacking)}")
-    files: dict[str, Path] = {
-        role.removeprefix(_FILE_ROLE): path
-        for role, path in context.inputs.items()
-        if role.startswith(_FILE_ROLE)
-    }
-    spans = {
-        item["name"]: tuple(item["range"])
-        for item in options.get("inputs") or ()
-        if item.get("range")
-    }
-    profile = settings.optimization_profile
-    return load_inputs(engine, shapes, files, options.get("seed", 0), spans, profile)
-
-
 def _source(context: StageContext) -> Source:
     source: Any = context.options.get("source")
     model, variant = context.inputs.get("model"), context.inputs.get("variant")
-    return Source(source, context.inputs, context.folder, model, variant)
+    renames: Any = context.options.get("renames") or {}
+    return Source(source, context.inputs, context.folder, model, variant, renames)
 
 
-def _accepted(context: StageContext, engine: Engine, digest: str) -> Accepted | None:
-    """The accepted engine, unless it is the very one that is measured."""
+def _accepted(
+    context: StageContext, engine: Engine, digest: str, settings: Settings
+) -> Accepted | None:
+    """The accepted engine under the same settings, unless it is the very one that is measured."""
     path = context.inputs.get("accepted")
     if path is None:
         return None
@@ -174,8 +136,33 @@ def _accepted(context: StageContext, engine: Engine, digest: str) -> Accepted | 
     if before == digest:
         return None
     plugins = plugins_of(context.inputs)
-    native = deserialise(path, engine.flavour, engine.device, engine.log, plugins)
-    return Accepted(native, before)
+    try:
+        accepted = deserialise(path, engine.flavour, engine.device, engine.log, plugins)
+        _require_profile(accepted, settings)
+        contexts, _, _ = _contexts(context, accepted, settings)
+    except StageError as error:
+        return Accepted(before, None, None, error.what)
+    return Accepted(before, accepted, contexts)
+
+
+def _require_profile(engine: Engine, settings: Settings) -> None:
+    if settings.optimization_profile >= engine.profiles:
+        raise StageError(
+            f"there is no optimization profile {settings.optimization_profile}: this engine has "
+            f"{engine.profiles}, counted from 0",
+            where=str(engine.path),
+        )
+
+
+def _contexts(
+    context: StageContext, engine: Engine, settings: Settings
+) -> tuple[Contexts, int | None, bool | None]:
+    """What makes an engine's contexts, the bytes of weights that stay on the GPU, and whether the
+    kernels of an earlier run were taken.
+    """
+    streaming = set_weight_streaming(engine, settings.weight_streaming_budget)
+    contexts = Contexts(engine)
+    return contexts, streaming, _take_runtime_cache(context, contexts, settings)
 
 
 def _take_runtime_cache(

@@ -1,0 +1,115 @@
+"""What the benchmark stage does with what it is asked for, on a pretended GPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.stages.pretended import engine, measured, pretend
+from trtbuild.benchmark.gates import Outcome, judge
+from trtbuild.errors import StageError
+from trtbuild.recipe.gates import parse_gates
+from trtbuild.recipe.schema import schema_text
+
+TWO = {
+    "inputs": [
+        {"name": "x", "min": [1, 4], "opt": [2, 4], "max": [8, 4]},
+        {"name": "mask", "min": [1, 4], "opt": [3, 4], "max": [8, 4]},
+    ]
+}
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch)
+
+
+def regression(document: Any) -> tuple[Outcome, str]:
+    """What a gate of 5 % comes to; the document is as its schema says."""
+    jsonschema.validate(document, json.loads(schema_text("benchmark.schema.json")))
+    (judgement,) = judge(document, parse_gates({"regression": "5%"}))
+    return judgement.outcome, judgement.message
+
+
+def test_the_engine_beside_a_faster_one_is_a_regression(tmp_path: Path) -> None:
+    document, _ = measured(tmp_path, engine(ms=2.0), {"accepted": engine(ms=1.0)})
+    assert 1.5 < document["points"][0]["regression"]["estimate"] < 2.5
+    assert regression(document)[0] is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("accepted", "why"),
+    [
+        (engine(most=8), "'x' is [16, 4], from [1, 4] to [8, 4] is built"),
+        (engine("image", most=16), "image"),
+        (engine(most=16, streamed=0), "this engine cannot stream its weights"),
+    ],
+)
+def test_an_accepted_engine_that_takes_other_inputs_keeps_no_time_from_being_measured(
+    tmp_path: Path, accepted: dict[str, Any], why: str
+) -> None:
+    budget = {"weight_streaming_budget": "100%"} if "streamed" in accepted else {}
+    plan = engine(most=16, streamed=1000)
+    points = [{"name": "max", "shapes": {"x": [16, 4]}}]
+    document, warnings = measured(tmp_path, plan, {"accepted": accepted}, points=points, **budget)
+    assert document["points"][0]["metrics"]["gpu_compute"]["median"] > 0
+    outcome, message = regression(document)
+    assert outcome is Outcome.UNCLEAR
+    assert why in message
+    assert "trtbuild accept" in message
+    assert any(why in warning for warning in warnings)
+
+
+def test_an_accepted_engine_runs_under_the_same_weight_streaming_budget(tmp_path: Path) -> None:
+    plan = engine(ms=1.0, streamed=1000)
+    accepted = {**plan, "built": "before"}
+    document, _ = measured(tmp_path, plan, {"accepted": accepted}, weight_streaming_budget="0%")
+    assert 0.8 < document["points"][0]["regression"]["estimate"] < 1.25
+
+
+def test_an_input_without_a_shape_has_the_opt_shape_of_the_profile(tmp_path: Path) -> None:
+    points = [{"name": "x:4x4", "shapes": {"x": [4, 4]}}]
+    document, _ = measured(tmp_path, TWO, points=points)
+    assert document["points"][0]["shapes"] == {"x": [4, 4], "mask": [3, 4]}
+
+
+def test_shapes_and_files_of_unknown_inputs_are_refused(tmp_path: Path) -> None:
+    points = [{"name": "odd", "shapes": {"x": [4, 4], "masc": [4, 4]}}]
+    with pytest.raises(StageError, match=r"no input masc\. Did you mean 'mask'\?") as caught:
+        measured(tmp_path, TWO, points=points)
+    assert caught.value.hint == "it takes x and mask"
+    np.save(tmp_path / "values.npy", np.zeros((2, 4), np.float32))
+    with pytest.raises(StageError, match="no input typo"):
+        measured(tmp_path, engine(), {"input.typo": tmp_path / "values.npy"})
+
+
+def test_inputs_of_the_recipe_that_surgery_removed_are_left_aside(tmp_path: Path) -> None:
+    inputs = [{"name": name, "opt": [2, 4]} for name in ("x", "gone")]
+    points = [{"name": "opt", "shapes": {"x": [2, 4], "gone": [2, 4]}}]
+    document, _ = measured(tmp_path, engine(), inputs=inputs, points=points)
+    assert document["points"][0]["shapes"] == {"x": [2, 4]}
+
+
+@pytest.mark.parametrize("name", ["x", "image"])  # before surgery, and after it
+def test_a_graph_gets_the_engines_inputs_by_its_own_names(tmp_path: Path, name: str) -> None:
+    value = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])
+    graph = helper.make_graph([helper.make_node("Neg", [name], ["y"])], "g", [value], [result])
+    onnx.save(helper.make_model(graph, ir_version=8), tmp_path / "model.onnx")
+    document, warnings = measured(
+        tmp_path,
+        engine("image"),
+        {"model": tmp_path / "model.onnx"},
+        renames={"x": "image"},
+        baselines=[{"kind": "onnxruntime", "provider": "cpu", "threads": 1, "graph": "model"}],
+    )
+    (other,) = document["points"][0]["baselines"]["others"]
+    assert other["name"] == "ONNX Runtime CPU"
+    assert not any("left out" in warning for warning in warnings)
