@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.project import RECIPE, Project
@@ -57,3 +60,45 @@ def test_verify_runs_the_kernels_that_are_measured(project: Project, kernels: st
     by_id = {task.id: task for task in plan(recipe)}
     for stage in ("verify", "benchmark"):
         assert by_id[f"{stage}:fp32"].options["kernel_specialization"] == kernels
+
+
+PROFILES = """\
+build:
+  backend: tensorrt_rtx
+  optimization_level: 0
+  profiles:
+    - x: {min: [1, 4], opt: [2, 4], max: [4, 4]}
+    - x: {min: [4, 4], opt: [6, 4], max: [8, 4]}
+benchmark: {profile_index: 1, inputs: {files: {x: values.npy}}}
+"""
+
+
+def test_profiles_points_and_files_have_the_names_that_surgery_gave(project: Project) -> None:
+    build = "build: {backend: tensorrt_rtx, optimization_level: 0}\n"
+    project.tiny(RENAMED.replace(build, PROFILES))
+    np.save(project.folder / "values.npy", np.zeros((6, 4), np.float32))
+    (recipe,) = load_recipes([project.folder / "tiny.yaml"])
+    tasks: dict[str, Any] = {task.id: task for task in plan(recipe)}
+    assert [set(profile) for profile in tasks["build:fp32"].options["profiles"]] == [
+        {"features"}
+    ] * 2
+    benchmark = tasks["benchmark:fp32"]
+    # opt is that of the profile which is measured
+    assert benchmark.options["points"] == [{"name": "opt", "shapes": {"features": [6, 4]}}]
+    assert [item["name"] for item in benchmark.options["inputs"]] == ["features"]
+    assert "input.features" in {item.role for item in benchmark.inputs}
+    assert benchmark.options["renames"]["x"] == "features"
+    assert [set(profile) for profile in tasks["reference"].options["profiles"]] == [{"x"}] * 2
+    result = project.run()
+    assert result.code == 0, result.err + result.out
+    info = json.loads((project.folder / "build/tiny/fp32/build.json").read_text())
+    assert [profile["features"]["opt"] for profile in info["profiles"]] == [[2, 4], [6, 4]]
+
+
+def test_shapes_outside_the_profile_that_is_measured_are_refused(project: Project) -> None:
+    build = "build: {backend: tensorrt_rtx, optimization_level: 0}\n"
+    recipe = RECIPE.replace(build, PROFILES)
+    project.tiny(recipe.replace(", inputs: {files: {x: values.npy}}", ", shapes: {x: [2, 4]}"))
+    result = project.trtbuild("validate", "tiny.yaml")
+    assert result.code == 2
+    assert "x:2x4 makes x [2, 4], built is [4, 4] to [8, 4]" in result.err

@@ -51,6 +51,26 @@ def read(folder: Path) -> CaseReader:
     return CaseReader(folder / "reference" / "reference.json")
 
 
+def test_shapes_of_profiles_come_once_for_each_profile_that_takes_them(
+    tmp_path: Path, model: dict[str, Path]
+) -> None:
+    profiles = [
+        {"x": {"min": [1, 4], "opt": [2, 4], "max": [4, 4]}},
+        {"x": {"min": [4, 4], "opt": [6, 4], "max": [8, 4]}},
+    ]
+    run_reference(tmp_path, model, dataset={"kind": "random", "seed": 0}, profiles=profiles)
+    reader = read(tmp_path)
+    found = [(reader.kind(n), len(reader.inputs(n)["x"])) for n in range(len(reader))]
+    own = [(kind, size) for kind, size in found if "profile" not in kind]
+    further = [(kind, size) for kind, size in found if "profile" in kind]
+    sizes = [size for _, size in own + further]
+    assert sizes.count(4) == 2  # max of the one, min of the other
+    assert {1, 2, 6, 8} <= set(sizes)
+    assert all(sizes.count(size) == 1 for size in (1, 6, 8))
+    assert ("max of profile 0", 4) in further
+    assert ("min of profile 1", 4) in further
+
+
 def test_cases_are_the_three_shapes_and_then_the_data(
     tmp_path: Path, model: dict[str, Path]
 ) -> None:

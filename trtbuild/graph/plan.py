@@ -88,6 +88,7 @@ def _reference(recipe: Recipe, export: Task) -> Task:
         "dataset": {"kind": verify.dataset.kind, **verify.dataset.options},
         "samples": verify.options.get("samples"),
         "batch": verify.options.get("batch"),
+        **({"profiles": profiles} if (profiles := recipe.build.options.get("profiles")) else {}),
     }
     inputs = (
         *source_files(recipe.source),
@@ -160,11 +161,20 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
         "precision": variant,
         "inputs": _after_surgery(recipe, [_profile(item) for item in recipe.inputs]),
         **recipe.build.options,
+        **_profiles(recipe),
         **_tf32(recipe, variant),
     }
     files = [SourceFile(role, path) for role, path in files_of(recipe.build, variant)]
     inputs: tuple[InputRef, ...] = (ArtifactRef("model", model.id, "model"), *files)
     return Task(f"build:{variant}", "build", variant, options, inputs, variant, ("build",))
+
+
+def _profiles(recipe: Recipe) -> Options:
+    """The optimization profiles under the names that inputs have in the rewritten graph."""
+    names = _renames(recipe)
+    profiles: Any = recipe.build.options.get("profiles", ())
+    renamed: list[Any] = [{names.get(n, n): v for n, v in shapes.items()} for shapes in profiles]
+    return {"profiles": renamed} if renamed else {}
 
 
 def _tf32(recipe: Recipe, variant: str) -> Options:

@@ -13,6 +13,7 @@ from typing import Any
 
 from trtbuild.recipe.model import Input, Options, Shape
 from trtbuild.recipe.problems import BadKey, listed
+from trtbuild.recipe.raw import RawRecipe
 
 SIZES = ("min", "opt", "max")
 MOST = 256
@@ -31,6 +32,25 @@ class Point:
     def as_options(self) -> Options:
         """Plain JSON, as the benchmark stage takes it."""
         return {"name": self.name, "shapes": {k: list(v) for k, v in self.shapes.items()}}
+
+
+def in_benchmarked_profile(raw: RawRecipe, inputs: Sequence[Input]) -> tuple[Input, ...]:
+    """The inputs with the shapes of the optimization profile that a recipe measures.
+
+    As they are where the recipe gives no profiles, not this one, or a wrong one, which other
+    checks tell.
+    """
+    profiles: Any = raw.get("build", {}).get("profiles", ())
+    index = int(raw.get("benchmark", {}).get("profile_index", 0))
+    shapes = profiles[index] if 0 <= index < len(profiles) else {}
+    return tuple(
+        item.in_profile(shapes[item.name]) if _fits(item, shapes.get(item.name, {})) else item
+        for item in inputs
+    )
+
+
+def _fits(item: Input, shapes: dict[str, Any]) -> bool:
+    return all(len(shapes.get(size, ())) == len(item.opt) and size in shapes for size in SIZES)
 
 
 def points_of(spec: Any, inputs: Sequence[Input]) -> tuple[Point, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from trtbuild.recipe.benchmark_section import benchmark_section
+from trtbuild.recipe.benchmark_shapes import in_benchmarked_profile
 from trtbuild.recipe.build_section import build_section
 from trtbuild.recipe.dataset_section import dataset_section
 from trtbuild.recipe.model import (
+    Benchmark,
     Calibration,
     Deploy,
     ExportedProgramSource,
@@ -66,13 +68,18 @@ def build_recipe(raw: RawRecipe, path: Path, positions: dict[Key, Position]) -> 
         build=build_section(raw.get("build", {})),
         calibration=_calibration(raw["calibration"], path.parent) if "calibration" in raw else None,
         verify=_verify(raw["verify"], list(precisions), path.parent) if "verify" in raw else None,
-        benchmark=benchmark_section(raw["benchmark"], inputs) if "benchmark" in raw else None,
+        benchmark=_benchmark(raw, inputs) if "benchmark" in raw else None,
         package=_package(raw.get("package", {})),
         deploy=_deploy(raw["deploy"]) if "deploy" in raw else None,
         cache_policy=tuple(raw.get("cache", {}).get("policy", EXACT)),
         path=path,
         positions=positions,
     )
+
+
+def _benchmark(raw: RawRecipe, inputs: tuple[Input, ...]) -> Benchmark:
+    """The benchmark, whose min, opt and max are those of the profile that it runs in."""
+    return benchmark_section(raw["benchmark"], in_benchmarked_profile(raw, inputs))
 
 
 def _source(model: RawModel) -> Source:

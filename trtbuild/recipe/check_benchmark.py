@@ -12,7 +12,7 @@ from trtbuild.recipe.benchmark_section import (
     baseline_kind,
     budget_of,
 )
-from trtbuild.recipe.benchmark_shapes import Point, points_of
+from trtbuild.recipe.benchmark_shapes import Point, in_benchmarked_profile, points_of
 from trtbuild.recipe.build_section import BACKEND
 from trtbuild.recipe.check_files import Kind
 from trtbuild.recipe.gates import Gate, parse_gates
@@ -44,7 +44,8 @@ def check_benchmark(
     points: tuple[Point, ...] = ()
     if inputs_right and given.get("shapes") == at("benchmark", "shapes"):
         try:
-            points = points_of(given.get("shapes", "opt"), _inputs(raw.get("inputs", {})))
+            inputs = in_benchmarked_profile(raw, _inputs(raw.get("inputs", {})))
+            points = points_of(given.get("shapes", "opt"), inputs)
         except BadKey as error:
             yield Problem(("benchmark", *error.key), error.text)
     yield from _one_shape(given, points)

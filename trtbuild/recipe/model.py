@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -64,6 +65,13 @@ class Input:
     max: Shape
     dims: tuple[str | None, ...] | None  # names of the dimensions, where the recipe gives them
     range: tuple[float, float] | None  # of random values: [low, high)
+
+    def in_profile(self, shapes: Mapping[str, Sequence[int]] | None) -> Input:
+        """The input with the min, opt and max of an optimization profile; its own where None."""
+        if shapes is None:
+            return self
+        low, opt, high = (tuple(map(int, shapes[size])) for size in ("min", "opt", "max"))
+        return replace(self, min=low, opt=opt, max=high)
 
 
 @dataclass(frozen=True, slots=True)

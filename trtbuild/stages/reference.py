@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -17,14 +19,16 @@ from trtbuild.model.runner import UnsupportedModelError, open_model
 from trtbuild.stages.demand import stage_demand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from trtbuild.dataset.base import Demand
     from trtbuild.model.inputs import Arrays
-    from trtbuild.recipe.model import Input, Options
+    from trtbuild.recipe.model import Input, Options, Shape
     from trtbuild.reporter import Reporter
     from trtbuild.stages.base import StageContext
+
+    Inputs: TypeAlias = tuple[Input, ...]
 
 
 class Source(Protocol):
@@ -35,7 +39,8 @@ class Source(Protocol):
 
 
 def run(context: StageContext) -> None:
-    """Write reference.npz and reference.json: cases at min, opt and max, then the data.
+    """Write reference.npz and reference.json: cases at min, opt and max, those of each of the
+    recipe's optimization profiles, then the data.
 
     Where only a GPU can run the source (an ONNX file with plugins) they have inputs alone, with a
     warning. Raises StageError where the data does not fit the model, or the model fails on it.
@@ -47,7 +52,7 @@ def run(context: StageContext) -> None:
     source = _open_source(options, context, names)
     count = 0
     with CaseWriter(context.outputs / "reference.json") as writer:
-        for index, (kind, batch) in enumerate(_cases(demand)):
+        for index, (kind, batch) in enumerate(_cases(demand, _profiles(context, demand))):
             context.reporter.progress(f"running the source model, case {index + 1} ({kind})")
             outputs = _run(source, kind, batch.inputs)
             _warn_not_finite(outputs, kind, context.reporter)
@@ -61,19 +66,52 @@ def _options(value: Any) -> Options:
     return value
 
 
-def _cases(demand: Demand) -> Iterator[tuple[str, Batch]]:
-    """Kind and batch of each case: the three shapes (each once), then the data."""
+def _profiles(context: StageContext, demand: Demand) -> tuple[Inputs, ...]:
+    """The inputs as each optimization profile has them."""
+    profiles: Any = context.options.get("profiles") or ()
+    return tuple(
+        tuple(item.in_profile(shapes.get(item.name)) for item in demand.inputs)
+        for shapes in profiles
+    )
+
+
+def _cases(demand: Demand, profiles: tuple[Inputs, ...]) -> Iterator[tuple[str, Batch]]:
+    """Kind and batch of each case: the shapes, then the data."""
     data = open_dataset(demand)
     first = list(islice(data, 1))
-    for size in _sizes(demand.inputs):
-        yield size, Batch(_at_size(demand, size, first), {})
+    for kind, size, inputs in _sizes(demand.inputs, profiles):
+        yield kind, Batch(_at_size(replace(demand, inputs=inputs), size, first), {})
     yield from (("data", batch) for batch in chain(first, data))
 
 
-def _sizes(inputs: Sequence[Input]) -> list[str]:
-    """The names of the shapes; where two are the same shape only one, opt rather than others."""
-    shapes = {size: tuple(shape_of(item, size) for item in inputs) for size in SIZES}
-    return [s for s in SIZES if s == "opt" or shapes[s] != shapes["opt"]]
+def _sizes(own: Inputs, profiles: tuple[Inputs, ...]) -> Iterator[tuple[str, str, Inputs]]:
+    """Kind, size and inputs of each case.
+
+    The recipe's own shapes come once each, opt rather than others. Those of a profile come again
+    for each further profile that takes them: an engine runs them on one after the other.
+    """
+    shapes = {size: _shapes(own, size) for size in SIZES}
+    wanted = [size for size in SIZES if size == "opt" or shapes[size] != shapes["opt"]]
+    yield from ((size, size, own) for size in wanted)
+    made = Counter(shapes[size] for size in wanted)
+    for index, inputs in enumerate(profiles):
+        for size in SIZES:
+            found = _shapes(inputs, size)
+            if made[found] < sum(_takes(profile, found) for profile in profiles):
+                made[found] += 1
+                yield f"{size} of profile {index}", size, inputs
+
+
+def _shapes(inputs: Inputs, size: str) -> tuple[Shape, ...]:
+    return tuple(shape_of(item, size) for item in inputs)
+
+
+def _takes(inputs: Inputs, shapes: tuple[Shape, ...]) -> bool:
+    return all(
+        low <= here <= high
+        for item, shape in zip(inputs, shapes, strict=True)
+        for low, here, high in zip(item.min, shape, item.max, strict=True)
+    )
 
 
 def _at_size(demand: Demand, size: str, data: list[Batch]) -> Arrays:

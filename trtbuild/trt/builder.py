@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -116,19 +115,12 @@ def _profiles(order: Order, there: tuple[NetworkInput, ...]) -> tuple[tuple[Rang
     """The recipe's own profiles; what one leaves out has the shapes of the inputs."""
     return tuple(
         profile_ranges(
-            tuple(_reshaped(item, shapes.get(item.name)) for item in order.inputs),
+            tuple(item.in_profile(shapes.get(item.name)) for item in order.inputs),
             there,
             order.precision,
         )
         for shapes in order.settings.get("profiles", ())
     )
-
-
-def _reshaped(item: Input, shapes: Mapping[str, list[int]] | None) -> Input:
-    if shapes is None:
-        return item
-    low, opt, high = (tuple(shapes[name]) for name in ("min", "opt", "max"))
-    return replace(item, min=low, opt=opt, max=high)
 
 
 def _built(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,20 +24,28 @@ class Runner:
         self._kernels = kernels
         self._contexts = Contexts(engine)
         self._sessions: dict[int, Session] = {}
+        self._runs: Counter[tuple[tuple[str, tuple[int, ...]], ...]] = Counter()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """One inference in the first profile that the shapes fit; raises StageError."""
+        """One inference; raises StageError.
+
+        The first time that shapes come they run in the first optimization profile that takes
+        them, the next time in the next one.
+        """
         return self._session(self._profile(inputs)).run(inputs)
 
     def _profile(self, inputs: Mapping[str, Array]) -> int:
-        """The first profile that takes these shapes; 0, which then says why not, else."""
+        """The next of the profiles that take these shapes; 0, which says why not, if none does."""
         wanted = [tensor for tensor in self._engine.inputs if tensor.name in inputs]
         shapes = {t.name: fitted(inputs[t.name], t).shape for t in wanted}
+        taking = []
         for profile in range(self._engine.profiles):
             ranges = self._engine.ranges(profile)
             if not shape_problems(shapes, {name: ranges[name] for name in shapes}):
-                return profile
-        return 0
+                taking.append(profile)
+        key = tuple(sorted(shapes.items()))
+        self._runs[key] += 1
+        return taking[(self._runs[key] - 1) % len(taking)] if taking else 0
 
     def _session(self, profile: int) -> Session:
         if profile not in self._sessions:
@@ -59,9 +68,10 @@ def run_engine(
     """The engine's outputs for each case, in order: name -> array in, name -> array out.
 
     Floating-point inputs are rounded to the engine's types; outputs come in the engine's types,
-    bfloat16 and float8 as ml_dtypes. Each case runs in the first optimization profile that its
-    shapes fit. `inspect` gets the inspector's JSON of the engine's layers. `kernels` is how
-    TensorRT-RTX specializes kernels for shapes: which it runs decides the numbers.
+    bfloat16 and float8 as ml_dtypes. Each case runs in an optimization profile that its shapes
+    fit; cases of the same shapes take turns among those. `inspect` gets the inspector's JSON of the
+    engine's layers. `kernels` is how TensorRT-RTX specializes kernels for shapes: which it runs
+    decides the numbers.
 
     Raises StageError for an engine that does not load here, shapes outside every profile, memory
     that runs out, and a GPU that is lost. Close the iterator, or exhaust it, to give the GPU's
