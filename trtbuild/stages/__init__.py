@@ -136,7 +136,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "verify",
-            3,
+            4,
             "trtbuild.stages.verify",
             (Output("result", ("verify.json",)),),
             _verify,
@@ -144,7 +144,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "benchmark",
-            2,
+            3,
             "trtbuild.stages.benchmark",
             (Output("result", ("benchmark.json", *MEASURED), optional=MEASURED),),
             _benchmark,

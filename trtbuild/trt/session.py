@@ -193,6 +193,7 @@ class Session:
         """Lets TensorRT ask for the output's memory once the data has decided its shape."""
         from trtbuild.trt.callbacks import output_allocator
 
+        self._require_linear(tensor)
         if tensor.name not in self._allocators:
             self._allocators[tensor.name] = output_allocator(
                 self.engine.flavour.module, self.engine.device
@@ -221,10 +222,26 @@ class Session:
         native = self.engine.native
         axis = int(native.get_tensor_vectorized_dim(tensor.name, self.profile))
         if axis < 0:
-            return Layout(shape, contiguous_strides(shape))
-        strides = tuple(int(stride) for stride in self.native.get_tensor_strides(tensor.name))
+            return Layout(shape, self._strides(tensor, shape))
         components = int(native.get_tensor_components_per_element(tensor.name, self.profile))
-        return Layout(shape, strides, axis, components)
+        return Layout(shape, self._strides(tensor, shape), axis, components)
+
+    def _strides(self, tensor: Tensor, shape: Shape) -> Shape:
+        """The strides in elements, for the shapes that are set."""
+        if tensor.name in self._allocators:
+            # TensorRT has none where the data decides the shape; `_allocate_later` saw to the form.
+            return contiguous_strides(shape)
+        return tuple(int(stride) for stride in self.native.get_tensor_strides(tensor.name))
+
+    def _require_linear(self, tensor: Tensor) -> None:
+        found = self.engine.native.get_tensor_format(tensor.name, self.profile)
+        if found != self.engine.flavour.module.TensorFormat.LINEAR:
+            raise StageError(
+                f"output '{tensor.name}' has a shape that the data decides, in the format "
+                f"{found.name}: its values cannot be read",
+                where=str(self.engine.path),
+                hint="leave it out of `io_formats`, so that it is linear, and build again",
+            )
 
     def _size(self, tensor: Tensor, shape: Shape) -> int:
         width = numpy_dtype(tensor.dtype, tensor.name).itemsize

@@ -35,8 +35,9 @@ class Tensor:
 class Layout:
     """How a tensor's values lie in its buffer (TensorFormat), for one shape.
 
-    `strides` count elements of `components` values each, `vectorised` is the dimension that those
-    values are taken from, -1 where `components` is 1 (IExecutionContext.get_tensor_strides).
+    `strides` count elements of `components` values each (IExecutionContext.get_tensor_strides),
+    `vectorised` is the dimension that those values are taken from. It is -1 where `components` is
+    1, which does not make the buffer a C-contiguous array: HWC has no vectors, and channels last.
     """
 
     shape: Shape
@@ -47,7 +48,9 @@ class Layout:
     @property
     def linear(self) -> bool:
         """Whether the buffer is the C-contiguous array itself."""
-        return self.vectorised < 0 and all(
+        if self.vectorised >= 0 or self.volume != math.prod(self.shape):
+            return False
+        return all(
             stride == inner or size <= 1
             for size, stride, inner in zip(
                 self.shape, self.strides, contiguous_strides(self.shape), strict=True
@@ -64,13 +67,13 @@ class Layout:
 
     @property
     def volume(self) -> int:
-        """How many values the buffer has room for, padding included."""
+        """How many values the buffer has room for, padding included: after the last row too, since
+        kernels write whole rows (sampleUtils.cpp counts so).
+        """
         if 0 in self.shape:
             return 0
-        last = sum(
-            (count - 1) * stride for count, stride in zip(self.counts, self.strides, strict=True)
-        )
-        return (last + 1) * self.components
+        extents = (count * stride for count, stride in zip(self.counts, self.strides, strict=True))
+        return max(extents, default=1) * self.components
 
 
 def contiguous_strides(shape: Shape) -> Shape:
