@@ -57,9 +57,34 @@ def test_an_engine_that_tells_names_only_gives_the_nodes_in_them() -> None:
     assert count_precisions(facts) == {}
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"Layers": []}'])
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        ("Row major linear FP32", "FP32"),
+        ("Row major linear FP16 format", "FP16"),
+        ("Row major Int8 format", "Int8"),
+        ("Channel major FP16 format where channel % 8 == 0", "FP16"),
+        ("Channel major FP16 format where C % 8 == 0 and H Stride % 32 == 0", "FP16"),
+        ("Thirty-two wide channel vectorized row major Int8 format.", "Int8"),
+        ("Row major linear BFloat16", "BFloat16"),
+        ("Row major linear BOOL", "BOOL"),
+        ("Row major linear FP8 format", "FP8"),
+        ("Half", "Half"),
+        ("Float8_E4M3FN", "Float8_E4M3FN"),
+        ("N/A due to dynamic shapes", ""),
+    ],
+)
+def test_the_type_is_found_wherever_it_stands_in_a_format(form: str, kind: str) -> None:
+    assert facts_of(Outputs=[{"Name": "t", "Format/Datatype": form}]).made == (kind,)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"Layers": []}', '{"Layers": null}'])
 def test_no_inspector_text_is_no_error(text: str) -> None:
     assert layer_facts(text) == {}
+
+
+def test_a_layer_may_lack_all_that_can_be_told() -> None:
+    assert facts_of(Inputs=None, Constants=None, Outputs=None, Metadata=None) == LayerFacts()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +94,8 @@ def test_no_inspector_text_is_no_error(text: str) -> None:
         ({"Inputs": [{"Datatype": "Float"}], "Outputs": [{"Datatype": "Int8"}]}, "fp32"),
         ({"Outputs": [{"Datatype": "BFloat16"}]}, "bf16"),
         ({"Inputs": [{"Datatype": "Int64"}], "Outputs": [{"Datatype": "Int32"}]}, ""),
-        # As TensorRT tells of weights.
+        # As TensorRT 10 tells of tensors whose channels lie last, and of weights.
+        ({"Inputs": [{"Format/Datatype": "Channel major FP16 format where C % 8 == 0"}]}, "fp16"),
         ({"Inputs": [{"Format/Datatype": "Row FP32"}], "Weights": {"Type": "Int8"}}, "int8"),
         ({"Inputs": [{"Format/Datatype": "Row FP32"}], "Weights": {"Type": "Float"}}, "fp32"),
     ],

@@ -65,7 +65,7 @@ def engine_facts(path: Path, backend: str) -> dict[str, Any]:
 
 
 def _layers(engine: Engine) -> list[str]:
-    found = json.loads(engine.layer_information()).get("Layers", [])
+    found = json.loads(engine.layer_information()).get("Layers") or ()
     # Names alone are texts; with details each layer is a mapping (profiling_verbosity).
     return [item if isinstance(item, str) else str(item.get("Name", "")) for item in found]
 

@@ -26,6 +26,13 @@ _NARROWEST = ("int4", "fp4", "fp8", "int8", "fp16", "bf16", "fp32", "fp64")
 the scales of an fp8 product are float32 too.
 """
 
+_TYPE = re.compile(
+    r"(?<![a-z0-9])(?:bfloat16|bf16|float(?:16|32)?|half|fp(?:64|32|16|8|4)|"
+    r"u?int(?:64|32|16|8|4)|bool)(?![a-z0-9_])",
+    re.IGNORECASE,
+)
+"""An element type in the words of a format, "Channel major FP16 format where channel % 8 == 0"."""
+
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: (.+?)\](?=[\x1e\x1f]|\[|$)")
 """Entries end with a record separator, in TensorRT-RTX with a unit separator."""
 
@@ -72,8 +79,10 @@ def layer_facts(inspector: str) -> dict[str, LayerFacts]:
         document = json.loads(inspector)
     except ValueError:
         return {}
-    layers = document.get("Layers", []) if isinstance(document, dict) else []
-    return dict(map(_facts, layers))
+    layers = document.get("Layers") if isinstance(document, dict) else None
+    if not isinstance(layers, list):
+        return {}
+    return dict(_facts(entry) for entry in layers if isinstance(entry, (str, dict)))
 
 
 def count_precisions(facts: Mapping[str, LayerFacts]) -> dict[str, int]:
@@ -95,7 +104,9 @@ def _facts(entry: Any) -> tuple[str, LayerFacts]:
     name = str(entry.get("Name", ""))
     nodes = tuple(_ONNX_LAYER.findall(str(entry.get("Metadata", ""))))
     weights = entry.get("Weights")  # TensorRT; RTX has a list of constants
-    taken = [_type_of(tensor) for part in ("Inputs", "Constants") for tensor in entry.get(part, [])]
+    taken = [
+        _type_of(tensor) for part in ("Inputs", "Constants") for tensor in entry.get(part) or ()
+    ]
     if isinstance(weights, dict):
         taken.append(str(weights.get("Type", "")))
     return name, LayerFacts(
@@ -103,18 +114,23 @@ def _facts(entry: Any) -> tuple[str, LayerFacts]:
         tactic=str(entry.get("TacticName") or entry.get("TacticValue") or ""),
         onnx=tuple(dict.fromkeys(nodes)) or nodes_in(name),
         taken=tuple(taken),
-        made=tuple(_type_of(tensor) for tensor in entry.get("Outputs", [])),
+        made=tuple(_type_of(tensor) for tensor in entry.get("Outputs") or ()),
     )
 
 
 def _type_of(tensor: Any) -> str:
     """The element type of an inspector's tensor: a field of its own in 11.x and RTX.
 
-    In 10.x it is the last word of "Format/Datatype", as "Row major linear FP32".
+    In 10.x it is somewhere in "Format/Datatype"; "" where that tells none, as "N/A due to dynamic
+    shapes".
     """
     if not isinstance(tensor, dict):
         return ""
     for key in ("DataType", "Datatype"):
         if key in tensor:
             return str(tensor[key])
-    return str(tensor.get("Format/Datatype", "")).rpartition(" ")[2]
+    form = str(tensor.get("Format/Datatype", ""))
+    found = _TYPE.search(form)
+    if found:
+        return found[0]
+    return "" if " " in form else form
