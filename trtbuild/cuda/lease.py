@@ -1,8 +1,8 @@
 """The lease of a GPU: one measurement or build per GPU at a time, across processes and users.
 
-A lease is a lock (flock) on a file named by the GPU's UUID in a folder that every user of the
-machine can write to. The kernel frees it when its holder ends, however it ends. The file says who
-holds it; what it says is only shown, never trusted.
+A lease is a lock (flock) on a file named by the UUID of the GPU, or of the MIG slice, in a folder
+that every user of the machine can write to. The kernel frees it when its holder ends, however it
+ends. The file says who holds it; what it says is only shown, never trusted.
 """
 
 from __future__ import annotations
@@ -140,8 +140,9 @@ def lease_folder() -> Path:
 
 
 def lease_file(device: DeviceFacts, folder: Path | None = None) -> Path:
-    """The lock file of a device."""
-    return (folder or lease_folder()) / f"trtbuild-{device.uuid}.lock"
+    """The lock file of a device; a slice of a GPU has one of its own."""
+    name = device.uuid.replace("/", "-")  # of slices before driver 470: MIG-GPU-.../1/0
+    return (folder or lease_folder()) / f"trtbuild-{name}.lock"
 
 
 def _held(device: DeviceFacts, folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from ctypes import byref, c_char_p, c_int, c_size_t, create_string_buffer
 from dataclasses import dataclass
 from functools import lru_cache
@@ -77,7 +78,7 @@ def _facts(driver: Driver, ordinal: int) -> DeviceFacts:
         compute_capability=f"{_attribute(driver, device, _MAJOR)}."
         f"{_attribute(driver, device, _MINOR)}",
         memory=memory.value,
-        uuid=_uuid(driver, device),
+        uuid=_uuid(driver, device, name.value.decode()),
         pci_bus=bus.value.decode(),
         multiprocessors=_attribute(driver, device, _MULTIPROCESSORS),
         l2_cache=_attribute(driver, device, _L2),
@@ -94,14 +95,42 @@ def _attribute(driver: Driver, device: c_int, attribute: int) -> int:
     return value.value
 
 
-def _uuid(driver: Driver, device: c_int) -> str:
+def _uuid(driver: Driver, device: c_int, name: str) -> str:
+    """The name by which CUDA_VISIBLE_DEVICES and NVML know the device, which is called `name`.
+
+    No call says whether a device is a slice of a GPU in MIG mode, and a slice under the wrong
+    prefix is not found. Three things say so, and any of them is enough: the second version of
+    cuDeviceGetUuid gives a slice's own UUID where the first gives the GPU's (CUDA 11.4); a slice's
+    name ends as "MIG 1g.10gb"; and whoever chose it by its UUID has said so.
+    """
+    chosen = _visible()
+    if not driver.has("cuDeviceGetUuid_v2"):
+        # Before driver 470 slices have no UUIDs: CUDA takes back what it was given, as
+        # MIG-GPU-.../1/0, and shows a process one slice at most.
+        named = chosen[0].startswith("MIG-")
+        return chosen[0] if named else f"GPU-{_uuid_by(driver, 'cuDeviceGetUuid', device)}"
+    own = _uuid_by(driver, "cuDeviceGetUuid_v2", device)
+    part = f"MIG-{own}"
+    is_slice = (
+        own != _uuid_by(driver, "cuDeviceGetUuid", device)
+        or " MIG " in name
+        or any(text.startswith("MIG-") and part.startswith(text) for text in chosen)
+    )
+    return part if is_slice else f"GPU-{own}"
+
+
+def _uuid_by(driver: Driver, call: str, device: c_int) -> str:
+    """The UUID that a call gives, without the prefix that says what it is of."""
     import uuid  # 5 ms that a machine without a GPU need not spend
 
-    # The second version tells the slices of one MIG GPU apart (driver 470 and newer).
-    call = "cuDeviceGetUuid_v2" if driver.has("cuDeviceGetUuid_v2") else "cuDeviceGetUuid"
     raw = create_string_buffer(16)
     driver(call, raw, device)
-    return f"GPU-{uuid.UUID(bytes=raw.raw)}"
+    return str(uuid.UUID(bytes=raw.raw))
+
+
+def _visible() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES names; UUIDs may be cut short in it."""
+    return [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
 
 
 def _cuda_version(driver: Driver) -> str:
