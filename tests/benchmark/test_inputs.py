@@ -84,3 +84,17 @@ def test_a_pickle_in_an_npy_file_is_not_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], object))
     with pytest.raises(StageError, match="'x' cannot be read"):
         input_from_file(tmp_path / "x.npy", tensor("float32"), (2, 4))
+
+
+@pytest.mark.parametrize("content", ["archive", "damaged", "empty"])
+def test_what_is_called_npy_and_is_none_is_refused_with_what_to_write(
+    tmp_path: Path, content: str
+) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((2, 4), np.float32))
+    archive = (tmp_path / "x.npz").read_bytes()
+    named = tmp_path / "x.npy"
+    named.write_bytes({"archive": archive, "damaged": archive[:20], "empty": b""}[content])
+    with pytest.raises(StageError, match="'x' cannot be read") as caught:
+        input_from_file(named, tensor("float32"), (2, 4))
+    assert caught.value.where == str(named)
+    assert "numpy.save" in caught.value.hint

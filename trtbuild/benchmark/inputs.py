@@ -40,20 +40,19 @@ def input_from_file(path: Path, tensor: Tensor, shape: Shape) -> Array:
     Raises StageError where the file does not hold just these values.
     """
     dtype = numpy_dtype(tensor.dtype, tensor.name)
-    try:
-        found = np.load(path) if path.suffix == ".npy" else np.fromfile(path, np.uint8)
-    except (OSError, ValueError, EOFError) as error:  # EOFError: an empty .npy
-        raise StageError(
-            f"input '{tensor.name}' cannot be read: {error}", where=str(path)
-        ) from error
     if path.suffix == ".npy":
+        found = _saved(path, tensor)
         if found.shape != shape:
             raise StageError(
                 f"input '{tensor.name}' is {list(found.shape)} in this file, {list(shape)} is "
                 "measured",
                 where=str(path),
             )
-        return np.asarray(found)
+        return found
+    try:
+        found = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise _unreadable(path, tensor, error) from error
     wanted = math.prod(shape) * dtype.itemsize
     if found.size != wanted:
         raise StageError(
@@ -63,6 +62,20 @@ def input_from_file(path: Path, tensor: Tensor, shape: Shape) -> Array:
             hint="write the values in C order in the engine's type, or give a .npy file",
         )
     return found.view(dtype).reshape(shape)
+
+
+def _saved(path: Path, tensor: Tensor) -> Array:
+    """The array of a .npy file: by its own format, since numpy.load takes archives for one too."""
+    try:
+        with path.open("rb") as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:  # EOFError: an empty file
+        hint = "write one array with numpy.save, without objects in it; this takes no .npz archive"
+        raise _unreadable(path, tensor, error, hint) from error
+
+
+def _unreadable(path: Path, tensor: Tensor, error: Exception, hint: str = "") -> StageError:
+    return StageError(f"input '{tensor.name}' cannot be read: {error}", where=str(path), hint=hint)
 
 
 def load_inputs(
