@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.benchmark.documents import point, result
 from trtbuild.benchmark.compare import Side, compare
 from trtbuild.benchmark.settings import Settings
@@ -46,6 +48,76 @@ def test_why_times_cannot_be_compared_is_said() -> None:
         "measured with another GPU: NVIDIA Test and NVIDIA Other",
         "measured with other settings: transfers is true and false",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kernel_specialization": "none"}, "kernel_specialization is eager and none"),
+        ({"weight_streaming_budget": "40%"}, "weight_streaming_budget is not set and 40%"),
+        ({"optimization_profile": 1}, "optimization_profile is 0 and 1"),
+        ({"threads": True}, "threads is false and true"),
+        ({"sleep_ms": 1.0}, "sleep_ms is 0.0 and 1.0"),
+        ({"idle_ms": 50.0}, "idle_ms is 0.0 and 50.0"),
+        ({"allocation": "runtime"}, "allocation is static and runtime"),
+        ({"persistent_cache_ratio": 0.5}, "persistent_cache_ratio is 0.0 and 0.5"),
+    ],
+)
+def test_each_setting_that_times_depend_on_is_named(changed: dict[str, Any], said: str) -> None:
+    other = result(settings=Settings(**changed).as_options())
+    found = compared(Side("a", benchmark=result()), Side("b", benchmark=other))
+    assert found["caveats"] == [f"measured with other settings: {said}"]
+
+
+def test_what_decides_how_long_is_measured_is_no_caveat() -> None:
+    settings = Settings(warmup_ms=1.0, duration_s=9.0, iterations=99, export_times=True)
+    other = result(settings=settings.as_options())
+    assert compared(Side("a", benchmark=result()), Side("b", benchmark=other))["caveats"] == []
+
+
+def test_a_cuda_graph_that_only_one_point_had_is_named() -> None:
+    # Both wanted one: at batch 2 it could not be captured for the second.
+    wanted = Settings(cuda_graph=True).as_options()
+    first, second = (
+        result(
+            point("opt", batch=8) | {"cuda_graph": "capture"},
+            point("min", batch=2) | {"cuda_graph": graph},
+            settings=wanted,
+        )
+        for graph in ("capture", "none")
+    )
+    found = compared(Side("a", benchmark=first), Side("b", benchmark=second))
+    assert found["caveats"] == ["launched in another way at min: cuda_graph is capture and none"]
+
+
+def test_layers_are_compared_at_shapes_that_both_have() -> None:
+    small = point("min", batch=1) | {"layers": [layer("conv", 1.0)]}
+    large = point("max", batch=64) | {"layers": [layer("conv", 64.0)]}
+    other = point("batch=64", batch=64) | {"layers": [layer("conv", 32.0)]}
+    first, second = Side("a", benchmark=result(small, large)), Side("b", benchmark=result(other))
+    found = compared(first, second)
+    assert found["layers"]["point"] == "max"
+    assert found["layers"]["shapes"] == {"x": [64, 4]}
+    assert found["layers"]["common"][0]["average_ms"]["ratio"] == 0.5
+    assert found["caveats"] == []
+
+
+def test_layers_at_no_common_shapes_are_not_compared_and_that_is_said() -> None:
+    first = result(point(batch=1) | {"layers": [layer("conv", 1.0)]})
+    second = result(point(batch=64) | {"layers": [layer("conv", 64.0)]})
+    found = compared(Side("a", benchmark=first), Side("b", benchmark=second))
+    assert found["layers"] is None
+    assert found["caveats"] == [
+        "layers are not compared: they were measured at no shapes that both have"
+    ]
+
+
+def test_layers_of_one_name_are_compared_as_the_time_of_all_of_them() -> None:
+    before = result(point() | {"layers": [layer("copy", 3.0), layer("copy", 1.0)]})
+    after = result(point() | {"layers": [layer("copy", 2.0)]})
+    (once,) = compared(Side("a", benchmark=before), Side("b", benchmark=after))["layers"]["common"]
+    assert once["changed"] == ["count"]
+    assert (once["average_ms"]["first"], once["average_ms"]["second"]) == (4.0, 2.0)
 
 
 def test_layers_that_are_gone_new_and_changed_are_named() -> None:

@@ -229,7 +229,7 @@ def test_two_engines_are_compared_with_what_lies_beside_them(
     printed = capsys.readouterr().out
     assert "gpu_compute median ms" in printed
     assert "+100.00 %" in printed
-    assert "not compared, since one of them has no such result: layers, accuracy" in printed
+    assert "not compared, for want of a result that both have: layers, accuracy" in printed
 
 
 def test_the_result_of_another_engine_is_not_taken_for_this_ones(

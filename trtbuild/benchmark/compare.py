@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from trtbuild.benchmark.alike import caveats, pairs, with_layers
 from trtbuild.recipe.model import Options
 
 FORMAT = 1
 METRICS = ("latency", "enqueue", "h2d", "gpu_compute", "d2h")
-_SAME_SETTINGS = ("transfers", "spin_wait", "cuda_graph", "streams", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def compare(first: Side, second: Side) -> Options:
         "first": first.label,
         "second": second.label,
         "size": _numbers(first.engine_size, second.engine_size),
-        "caveats": list(_caveats(first.benchmark, second.benchmark)),
+        "caveats": list(caveats(first.benchmark, second.benchmark)),
         "points": _points(first.benchmark, second.benchmark),
         "layers": _layers(first.benchmark, second.benchmark),
         "precision": _precision(first.build, second.build),
@@ -49,35 +49,11 @@ def _numbers(first: float | None, second: float | None) -> Any:
     return {"first": first, "second": second, "difference": second - first, "ratio": ratio}
 
 
-def _caveats(first: Any, second: Any) -> Iterable[str]:
-    """Why the times of the two mean different things."""
-    if first is None or second is None:
-        return
-    for key, what in (("name", "GPU"), ("driver", "driver")):
-        a, b = first["device"][key], second["device"][key]
-        if a != b:
-            yield f"measured with another {what}: {a or '?'} and {b or '?'}"
-    for key in _SAME_SETTINGS:
-        a, b = first["settings"][key], second["settings"][key]
-        if a != b:
-            yield f"measured with other settings: {key} is {_shown(a)} and {_shown(b)}"
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _points(first: Any, second: Any) -> Any:
     """Each metric's statistics at each point that both have (same shapes)."""
     if first is None or second is None:
         return None
-    by_shapes = {str(sorted(point["shapes"].items())): point for point in second["points"]}
-    found = []
-    for point in first["points"]:
-        other = by_shapes.get(str(sorted(point["shapes"].items())))
-        if other is not None:
-            found.append(_point(point, other))
-    return found
+    return [_point(point, other) for point, other in pairs(first, second)]
 
 
 def _point(first: Any, second: Any) -> Options:
@@ -114,23 +90,38 @@ def _statistic(point: Any, metric: str, name: str) -> float:
 
 
 def _layers(first: Any, second: Any) -> Any:
-    """Layers by name: gone, new, and changed in time, kind, tactic or types."""
-    tables = [
-        {
-            layer["name"]: layer
-            for point in (side or {}).get("points", [])[:1]
-            for layer in point.get("layers", [])
-        }
-        for side in (first, second)
-    ]
-    if not all(tables):
+    """Layers by name: gone, new, and changed in time, kind, tactic, types or count.
+
+    At the first shapes at which both have measured their layers; None where there are none.
+    """
+    if first is None or second is None:
         return None
-    before, after = tables
-    changed = []
+    for point, other in with_layers(first, second):
+        found = _tables(_by_name(point["layers"]), _by_name(other["layers"]))
+        return {"point": point["name"], "shapes": point["shapes"], **found}
+    return None
+
+
+def _by_name(layers: Iterable[Any]) -> dict[str, Any]:
+    """The layers by name. One that comes again in other places of the engine is there once, with
+    the time of all of them: a document has them by time, so that no two places could be matched.
+    """
+    found: dict[str, Any] = {}
+    for layer in layers:
+        known = found.setdefault(layer["name"], layer | {"average_ms": 0.0, "count": 0})
+        known["average_ms"] += layer["average_ms"]
+        known["count"] += 1
+    return found
+
+
+def _tables(before: dict[str, Any], after: dict[str, Any]) -> Options:
+    changed: list[Any] = []
     for name in before:
         if name in after:
             what = [
-                key for key in ("kind", "tactic", "types") if before[name][key] != after[name][key]
+                key
+                for key in ("kind", "tactic", "types", "count")
+                if before[name][key] != after[name][key]
             ]
             changed.append(
                 {

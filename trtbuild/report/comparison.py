@@ -37,7 +37,7 @@ def print_comparison(found: Any) -> None:
     }
     lacking = [name for name, key in parts.items() if found[key] is None]
     if lacking:
-        print(f"\nnot compared, since one of them has no such result: {', '.join(lacking)}")
+        print(f"\nnot compared, for want of a result that both have: {', '.join(lacking)}")
     if found["points"] == []:
         print("\nno shapes were measured for both")
 
@@ -60,7 +60,7 @@ def _print_layers(layers: Any) -> None:
             names = "\n  ".join(layers[word][:LAYERS])
             print(f"\nlayers that are {word}: {len(layers[word])}\n  {names}")
     if layers["common"]:
-        print("\nlayers of both, ms")
+        print(f"\nlayers of both at {layers['point']}, ms")
         rows = [
             (*_row(layer["name"][:60], layer["average_ms"]), ", ".join(layer["changed"]))
             for layer in layers["common"][:LAYERS]
