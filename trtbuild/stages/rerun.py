@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trtbuild.model.cases import CaseReader
 from trtbuild.trt.contexts import EAGER
 from trtbuild.trt.layers import layer_facts
 from trtbuild.trt.runtime import run_engine
+from trtbuild.verify.digests import digests_of
 from trtbuild.verify.steps import Comparer
 
 if TYPE_CHECKING:
@@ -47,9 +45,9 @@ def run(context: StageContext) -> None:
         step = comparer.compare("engine", engine)
         assert comparer.last is not None  # noqa: S101 - it has just compared
         digests = {
-            f"{index}.{name}": _digest(values)
+            f"{index}.{name}": digest
             for index in comparer.last.indices
-            for name, values in comparer.last.read(index).items()
+            for name, digest in digests_of(comparer.last.read(index)).items()
         }
     document = {
         "cases": step.cases,
@@ -58,13 +56,6 @@ def run(context: StageContext) -> None:
         "layers": engine.layers,
     }
     (context.outputs / "rerun.json").write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _digest(values: Any) -> str:
-    """Of dtype, shape and bytes, so that no two tensors share one."""
-    plain = np.ascontiguousarray(values)
-    head = f"{plain.dtype} {plain.shape}\n".encode()
-    return hashlib.sha256(head + plain.tobytes()).hexdigest()
 
 
 class _Engine:

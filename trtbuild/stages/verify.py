@@ -19,8 +19,10 @@ from trtbuild.precision.losses import loss_document, measure_losses, suggest_kee
 from trtbuild.precision.names import name_nodes
 from trtbuild.precision.obtained import moving_nodes, node_types
 from trtbuild.precision.prepare import prepare
+from trtbuild.store.digest import digest_of_file
 from trtbuild.trt.contexts import EAGER
 from trtbuild.trt.plugins import plugins_of
+from trtbuild.verify.digests import add_engine, golden_digests
 from trtbuild.verify.metrics import evaluate
 from trtbuild.verify.obtained import Obtained
 from trtbuild.verify.result import Result, Score, Step
@@ -65,6 +67,9 @@ def run(context: StageContext) -> None:
 
 
 def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Result) -> None:
+    if "engine" in context.inputs:
+        result.engine_digest = digest_of_file(context.inputs["engine"]).text
+    result.golden = golden_digests(reader)
     tolerance: Any = context.options.get("tolerance") or {}
     comparer = Comparer(
         reader, folder, precision=result.precision, tolerance=tolerance, reporter=context.reporter
@@ -86,6 +91,8 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
         engine = _Engine(context, _renames(context))
         result.take(comparer.compare("engine", engine))
         result.engine = "compared"
+        assert comparer.last is not None  # noqa: S101 - it has just compared
+        add_engine(result.golden, comparer.last)
         obtained.layers(engine.layers, context.reporter.warn)
     if comparer.last is not None:
         _scores(context, reader, comparer.last, result)

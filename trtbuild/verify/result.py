@@ -82,6 +82,15 @@ class Score:
 
 
 @dataclass(slots=True)
+class Golden:
+    """Digests of the outputs of one case, by the source model's names of them."""
+
+    kind: str  # "min", "opt", "max" or "data"
+    source: Mapping[str, str]  # empty where the source model was not run
+    engine: Mapping[str, str] | None = None  # None where no engine was run on it
+
+
+@dataclass(slots=True)
 class Result:
     """Grows while verify runs; `failures` are in the order in which they were found."""
 
@@ -89,6 +98,8 @@ class Result:
     steps: list[Step] = field(default_factory=list)
     scores: dict[str, Score] = field(default_factory=dict)
     engine: str = NO_DEVICE
+    engine_digest: str | None = None  # of the variant's engine, whether or not it was run
+    golden: list[Golden] = field(default_factory=list)  # one for each case
     obtained: dict[str, Mapping[str, int]] = field(default_factory=dict)
     losses: list[dict[str, Any]] = field(default_factory=list)  # tensors, the worst first
     keeping: tuple[str, ...] = ()  # nodes to try in `keep_fp32`
@@ -162,9 +173,11 @@ class Result:
             "steps": [_step(step) for step in self.steps],
             "metrics": {name: _score(score) for name, score in self.scores.items()},
             "engine": self.engine,
+            "engine_digest": self.engine_digest,
             "losses": self.losses,
             "keep_fp32": list(self.keeping),
             "precision_obtained": {name: dict(types) for name, types in self.obtained.items()},
+            "golden": [_golden(case) for case in self.golden],
         }
 
 
@@ -189,6 +202,11 @@ def _step(step: Step) -> dict[str, Any]:
         "not_comparable": list(step.not_comparable),
         "missing": list(step.missing),
     }
+
+
+def _golden(case: Golden) -> dict[str, Any]:
+    engine = None if case.engine is None else dict(case.engine)
+    return {"kind": case.kind, "source": dict(case.source), "engine": engine}
 
 
 def _output(output: OutputResult) -> dict[str, Any]:
