@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.benchmark.documents import point, result
 from tests.graph.measured import Executor
-from tests.project import RECIPE, Project
+from tests.project import RECIPE, Project, write_tiny_model
 from trtbuild.cli import main
 from trtbuild.cuda.probe import DeviceFacts, Probe, probe
 from trtbuild.errors import ExitCode
@@ -237,7 +238,34 @@ def test_the_result_of_another_engine_is_not_taken_for_this_ones(
 ) -> None:
     engine.with_name("benchmark.json").write_text(json.dumps(result()))
     assert main(["compare", str(engine), str(engine), "--json"]) is ExitCode.DONE
-    assert json.loads(capsys.readouterr().out)["points"] is None
+    found = json.loads(capsys.readouterr().out)
+    assert found["points"] is None
+    left_out = "benchmark.json is not about this engine, and left out: run it again"
+    assert found["caveats"] == [f"{engine}: {left_out}"]
+
+
+def test_the_accuracy_of_an_earlier_engine_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    project = Project(tmp_path).tiny()
+    assert project.run().code == 0
+    old = shutil.copytree(project.folder / "build/tiny/fp32", tmp_path / "old") / "engine.plan"
+    alike = project.trtbuild("compare", old, "tiny.yaml:fp32", "--json")
+    assert alike.json["accuracy"], alike.err
+    assert alike.json["caveats"] == []
+
+    write_tiny_model(project.folder / "tiny.onnx", seed=5)
+    assert project.run("--only", "build").code == 0
+    found = project.trtbuild("compare", old, "tiny.yaml:fp32", "--json")
+    assert found.json["accuracy"] is None, found.err
+    assert found.json["caveats"] == [
+        "tiny.yaml:fp32: verify.json is not about this engine, and left out: run it again"
+    ]
+    printed = project.trtbuild("compare", old, "tiny.yaml:fp32").out
+    assert "warning: tiny.yaml:fp32: verify.json is not about this engine" in printed
+
+    assert project.run().code == 0
+    again = project.trtbuild("compare", old, "tiny.yaml:fp32", "--json")
+    assert again.json["accuracy"]
+    assert again.json["caveats"] == []
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ class Side:
     benchmark: Options | None = None  # benchmark.json
     build: Options | None = None  # build.json
     verify: Options | None = None  # verify.json
+    notes: tuple[str, ...] = ()  # what was left out of it, and why
 
 
 def compare(first: Side, second: Side) -> Options:
@@ -34,7 +35,10 @@ def compare(first: Side, second: Side) -> Options:
         "first": first.label,
         "second": second.label,
         "size": _numbers(first.engine_size, second.engine_size),
-        "caveats": list(caveats(first.benchmark, second.benchmark)),
+        "caveats": [
+            *dict.fromkeys((*first.notes, *second.notes)),
+            *caveats(first.benchmark, second.benchmark),
+        ],
         "points": _points(first.benchmark, second.benchmark),
         "layers": _layers(first.benchmark, second.benchmark),
         "precision": _precision(first.build, second.build),

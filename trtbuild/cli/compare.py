@@ -17,7 +17,7 @@ from trtbuild.store.digest import digest_of_file
 from trtbuild.trt.header import read_plan_header
 
 FORMAT = 1
-ENGINE, BENCHMARK = "engine.plan", "benchmark.json"
+ENGINE, BENCHMARK, VERIFY = "engine.plan", "benchmark.json", "verify.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,19 +80,28 @@ def _of_file(text: str, path: Path) -> Side:
 def _of_engine(text: str, engine: Path) -> Side:
     """An engine with the reports that a run put beside it, as far as they are about it."""
     digest = digest_of_file(engine)
-    result = _beside(engine, BENCHMARK)
-    if result is not None and result.get("engine", {}).get("digest") != digest.text:
-        result = None  # an earlier engine's, or another one's
-    if result is not None:
-        result = _result(engine.with_name(BENCHMARK))
     ours = engine.name == ENGINE  # who was copied elsewhere has lost its reports
+    reports, notes = {}, []
+    for name in (BENCHMARK, VERIFY):
+        report = _beside(engine, name)
+        if report is not None and _engine_of(report) == digest.text:
+            reports[name] = report
+        elif report is not None and ours:  # an earlier engine's, after `run --only build` say
+            notes.append(f"{text}: {name} is not about this engine, and left out: run it again")
     return Side(
         text,
         digest.size_bytes,
-        benchmark=result,
+        benchmark=_result(engine.with_name(BENCHMARK)) if BENCHMARK in reports else None,
         build=_beside(engine, "build.json") if ours else None,
-        verify=_beside(engine, "verify.json") if ours else None,
+        verify=reports.get(VERIFY),
+        notes=tuple(notes),
     )
+
+
+def _engine_of(report: Any) -> Any:
+    """The digest of the engine that a benchmark.json or verify.json is about."""
+    engine = report.get("engine")
+    return engine.get("digest") if isinstance(engine, dict) else report.get("engine_digest")
 
 
 def _beside(engine: Path, name: str) -> Any:
