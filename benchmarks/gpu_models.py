@@ -115,7 +115,9 @@ class Models:
         while wanted and self.left() > 0:
             results.unlink(missing_ok=True)
             log = self._process([request for _, _, request in wanted], results)
-            done = [json.loads(line) for line in results.read_text().splitlines()]
+            # A process that was ended may have left half a line.
+            lines = results.read_text().splitlines(keepends=True)
+            done = [json.loads(line) for line in lines if line.endswith("\n")]
             ended = not done or ("error" not in done[-1] and len(done) < len(wanted))
             if ended and self.left() > 0:
                 done.append({"error": "the process ended", "log": log[-2000:]})

@@ -155,7 +155,32 @@ def test_an_error_of_the_other_runtime_is_told_by_its_first_line() -> None:
     found: Any = measure_baselines(
         Constant(1.0), [{"kind": "torch"}], make, QUICK, lambda _text: None
     )
-    assert found["missing"] == [{"kind": "torch", "reason": "RuntimeError: no kernel image"}]
+    reason = "RuntimeError: no kernel image"
+    assert found["missing"] == [{"kind": "torch", "options": {}, "reason": reason}]
+
+
+def test_a_baseline_that_fails_on_the_way_does_not_take_the_others_along() -> None:
+    class Failing(Constant):
+        def run(self, queries: int) -> Timed:
+            if self.ran:
+                raise RuntimeError("out of memory")
+            self.ran = True
+            return super().run(queries)
+
+        ran = False
+
+    warned: list[str] = []
+    specs: list[Any] = [{"kind": "torch", "dtype": "float16"}, {"kind": "torch", "dtype": None}]
+    found: Any = measure_baselines(
+        Constant(1.0),
+        specs,
+        lambda spec: Failing(2.0) if spec["dtype"] else Constant(2.0),
+        QUICK,
+        warned.append,
+    )
+    assert [side["speedup"]["gpu"]["estimate"] for side in found["others"]] == [2.0]
+    assert found["missing"][0]["options"] == {"dtype": "float16"}
+    assert warned == ["the baseline torch (dtype float16) is left out: RuntimeError: out of memory"]
 
 
 def test_pytorch_without_cuda_says_which_build_it_is(tmp_path: Path) -> None:

@@ -139,18 +139,30 @@ def test_precision_is_compared_by_share() -> None:
     assert found["float16"]["second"] == 75.0
 
 
-def test_accuracy_is_compared_where_both_have_it() -> None:
-    def verify(score: float, off: float, **more: Any) -> dict[str, Any]:
-        output = {"name": "y", "metrics": {"max_abs": off, "snr_db": None}}
-        step = {"step": "engine", "cases": 6, "outputs": [output]}
-        return {"metrics": {"accuracy": {"value": score, "min": 0.9}, **more}, "steps": [step]}
+def verified(off: float, *steps: str, accuracy: float = 0.98, **more: Any) -> dict[str, Any]:
+    """A verify.json: the export is exact, and the last of its steps off by so much."""
+    last = {"name": "y", "metrics": {"max_abs": off, "snr_db": None}}
+    exact = {"name": "y", "metrics": {"max_abs": 0.0}}
+    found = [{"step": name, "cases": 6, "outputs": [exact]} for name in ("export", *steps)]
+    found[-1]["outputs"] = [last]
+    found.append({"step": "later", "cases": 0, "outputs": []})  # was not run
+    return {"metrics": {"accuracy": {"value": accuracy, "min": 0.9}, **more}, "steps": found}
 
-    first = Side("a", verify=verify(0.98, 0.0))
-    second = Side("b", verify=verify(0.97, 0.5, more={"value": 1}))
-    found = compared(first, second)["accuracy"]
-    assert list(found) == ["accuracy", "engine y max_abs"]
-    assert found["accuracy"]["second"] == 0.97
-    assert found["engine y max_abs"]["difference"] == 0.5
+
+def test_accuracy_is_that_of_the_last_step_of_each() -> None:
+    first = Side("a", verify=verified(0.0))
+    second = Side("b", verify=verified(0.5, "quantize", accuracy=0.97, more={"value": 1}))
+    found = compared(first, second)
+    assert list(found["accuracy"]) == ["accuracy", "y max_abs"]
+    assert found["accuracy"]["accuracy"]["second"] == 0.97
+    assert found["accuracy"]["y max_abs"]["difference"] == 0.5
+    assert found["caveats"] == []
+
+
+def test_the_accuracy_of_an_engine_and_of_a_graph_is_told_apart() -> None:
+    sides = Side("a", verify=verified(0.1, "quantize")), Side("b", verify=verified(0.1, "engine"))
+    (caveat,) = compared(*sides)["caveats"]
+    assert caveat == "the accuracy is that of quantize and of engine: only one engine was run"
 
 
 def test_parts_that_a_side_lacks_are_null() -> None:

@@ -85,8 +85,9 @@ def test_every_argument_arrives_at_the_stage(bench: Any, engine: Path, tmp_path:
     np.save(tmp_path / "x.npy", np.zeros(4))
     arguments = (
         "--shapes x:8x4,y: --shapes x:1x4,y:2 --input x=x.npy --seed 3 --warmup 1s --streams 2 "
-        "--no-transfers --cuda-graph true --percentiles 50,99.9 --export times --round 50ms "
-        "--persistent-cache-ratio 0.5 --weight-streaming-budget 40% --runtime-cache-file r.cache "
+        "--no-transfers --cuda-graph true --percentiles 50,99.9 --export times --out out "
+        "--round 50ms --persistent-cache-ratio 0.5 --weight-streaming-budget 40% "
+        "--runtime-cache-file r.cache "
         "--provider cuda-python --baseline onnxruntime --model x.npy --profile-index 1"
     )
     code, request = bench(engine, *arguments.split())
@@ -175,6 +176,7 @@ def test_the_files_of_a_measurement_can_be_kept(bench: Any, engine: Path, tmp_pa
         ("--baseline jax", 2, "benchmark.baselines[0]: expected torch, torch_compile"),
         ("--recipe none.yaml", 2, "none.yaml: no such file"),
         ("--seed -1", 2, "benchmark.inputs.seed: expected an integer"),
+        ("--export times", 2, "--export: nowhere to write the files"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(
@@ -182,6 +184,66 @@ def test_what_cannot_be_measured_is_refused(
 ) -> None:
     assert main(["bench", str(engine), *arguments.split()]) == code
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--device -1", "'-1' is no device"),
+        ("--wait-for-gpu nan", "'nan' is no number of seconds"),
+        ("--wait-for-gpu -1", "'-1' is no number of seconds"),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_refused(
+    engine: Path, arguments: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["bench", str(engine), *arguments.split()])
+    assert caught.value.code == ExitCode.INVALID
+    assert text in capsys.readouterr().err
+
+
+def test_inputs_go_by_the_recipes_names_or_the_engines(
+    bench: Any, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renamed = RECIPE.replace("  - op: fold", "  - {op: rename, tensors: {x: image}}\n  - op: fold")
+    recipe = Project(tmp_path).tiny(renamed + BENCH).folder / "tiny.yaml"
+    np.save(tmp_path / "values.npy", np.zeros((4, 4)))
+    for name in ("x", "image"):
+        chosen = ("--shapes", f"{name}:4x4", "--input", f"{name}=values.npy")
+        _, request = bench(engine, "--recipe", recipe, *chosen)
+        (point,) = request.options["points"]
+        assert point["shapes"] == {"image": [4, 4]}
+        assert "input.image" in request.inputs
+    for chosen in (("--shapes", "imge:4x4"), ("--input", "imge=values.npy")):
+        assert main(["bench", str(engine), "--recipe", str(recipe), *chosen]) == 2
+        assert "'imge' is no input (x)" in capsys.readouterr().err
+
+
+def test_scalars_are_written_as_trtexec_writes_them(bench: Any, engine: Path) -> None:
+    _, request = bench(engine, "--shapes", "x:4x4,sr:scalar")
+    assert request.options["points"][0]["shapes"] == {"x": [4, 4], "sr": []}
+
+
+def test_a_recipes_gates_at_other_points_are_left_out_before_anything_is_measured(
+    bench: Any, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = BENCH.replace("{p99: 9ms}", "{median: 9ms, max: {p99: 9ms}}")
+    recipe = Project(tmp_path).tiny(RECIPE + text).folder / "tiny.yaml"
+    code, _ = bench(engine, "--recipe", recipe, "--shapes", "x:1x4")
+    printed = capsys.readouterr()
+    assert code is ExitCode.DONE
+    assert "warning: the recipe's gates at 'max' are left out" in printed.err
+    assert "gate ok       median" in printed.out
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(
+    bench: Any, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IndexError):  # the stage was asked for nothing
+        bench(engine, "--out", tmp_path / "file/below")
+    assert "cannot be made" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["bench", "compare"])

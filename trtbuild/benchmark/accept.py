@@ -18,6 +18,7 @@ _REPORTING = (
     "percentiles",
     "layer_profile",
     "time_deserialize",
+    "time_refit",
     "export_times",
     "export_outputs",
     "export_layers",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trtbuild.benchmark.interleave import Rounds, Subject, interleave, ratio
+from trtbuild.benchmark.interleave import Rounds, Subject, Timed, interleave, ratio
 from trtbuild.benchmark.names import of_graph, of_source
 from trtbuild.benchmark.result import summary_part
 from trtbuild.benchmark.settings import Settings
@@ -123,18 +123,30 @@ def measure_baselines(
 ) -> Options:
     """Runs the engine and its baselines in turn; the `baselines` part of a point.
 
-    A baseline that cannot be run is left out with a warning and its reason.
+    A baseline that cannot be run, or fails on the way, is left out with a warning and its reason.
     """
-    subjects: list[Subject] = []
+    subjects: list[_Guarded] = []
     missing: list[Any] = []
+
+    def leave_out(spec: Options, error: Exception) -> None:
+        reason = error.what if isinstance(error, TrtbuildError) else _first_line(error)
+        warn(f"the baseline {_named(spec)} is left out: {reason}")
+        missing.append({"kind": spec["kind"], "options": _options(spec), "reason": reason})
+
     for spec in specs:
         try:
-            subjects.append(make(spec))
+            subject = make(spec)
+            subjects.append(_Guarded(subject, spec, subject.name))
         except Exception as error:  # whatever keeps a baseline from running is a reason, no end
-            reason = error.what if isinstance(error, TrtbuildError) else _first_line(error)
-            warn(f"the baseline {spec['kind']} is left out: {reason}")
-            missing.append({"kind": spec["kind"], "reason": reason})
-    done = interleave([engine, *subjects], rounds=settings.rounds, round_ms=settings.round_ms)
+            leave_out(spec, error)
+    while True:
+        try:
+            sides: list[Subject] = [engine, *subjects]
+            done = interleave(sides, rounds=settings.rounds, round_ms=settings.round_ms)
+            break
+        except _FailedError as failed:
+            subjects.remove(failed.subject)
+            leave_out(failed.subject.spec, failed.reason)
     return {
         "rounds": settings.rounds,
         "round_ms": settings.round_ms,
@@ -142,13 +154,46 @@ def measure_baselines(
         "others": [
             {
                 **_side(found, settings),
-                "version": getattr(subject, "version", ""),
+                "version": getattr(subject.subject, "version", ""),
                 "speedup": speedup(done[0], found),
             }
             for subject, found in zip(subjects, done[1:], strict=True)
         ],
         "missing": missing,
     }
+
+
+class _FailedError(Exception):
+    """A baseline that raised while it was measured."""
+
+    def __init__(self, subject: _Guarded, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.subject, self.reason = subject, reason
+
+
+@dataclass(slots=True, eq=False)
+class _Guarded:
+    """A baseline whose failure is told apart from the engine's."""
+
+    subject: Subject
+    spec: Options
+    name: str
+
+    def run(self, queries: int) -> Timed:
+        try:
+            return self.subject.run(queries)
+        except Exception as error:
+            raise _FailedError(self, error) from error
+
+
+def _options(spec: Options) -> Options:
+    """What a baseline's options say beyond its kind."""
+    return {key: value for key, value in spec.items() if key != "kind" and value is not None}
+
+
+def _named(spec: Options) -> str:
+    said = ", ".join(f"{key} {value}" for key, value in _options(spec).items())
+    return f"{spec['kind']} ({said})" if said else str(spec["kind"])
 
 
 def speedup(engine: Rounds, other: Rounds) -> Options:

@@ -38,6 +38,7 @@ def compare(first: Side, second: Side) -> Options:
         "caveats": [
             *dict.fromkeys((*first.notes, *second.notes)),
             *caveats(first.benchmark, second.benchmark),
+            *_of_other_steps(first.verify, second.verify),
         ],
         "points": _points(first.benchmark, second.benchmark),
         "layers": _layers(first.benchmark, second.benchmark),
@@ -157,7 +158,7 @@ def _precision(first: Any, second: Any) -> Any:
 
 
 def _accuracy(first: Any, second: Any) -> Any:
-    """The scores of the task, and how far each step is off for each output, that both have."""
+    """The scores of the task, and how far each output is off in the end, that both have."""
     if first is None or second is None:
         return None
     before, after = dict(_scores(first)), dict(_scores(second))
@@ -167,8 +168,19 @@ def _accuracy(first: Any, second: Any) -> Any:
 def _scores(verify: Any) -> Iterable[tuple[str, float]]:
     for name, score in verify.get("metrics", {}).items():
         yield name, float(score["value"])
-    for step in verify.get("steps", ()):
-        for output in step["outputs"]:
-            for metric, value in (output["metrics"] or {}).items():
-                if value is not None:
-                    yield f"{step['step']} {output['name']} {metric}", float(value)
+    for output in _last(verify)["outputs"]:
+        for metric, value in (output["metrics"] or {}).items():
+            if value is not None:
+                yield f"{output['name']} {metric}", float(value)
+
+
+def _last(verify: Any) -> Any:
+    """The last step that was compared: what came before it is alike in variants of one model."""
+    ran = [step for step in verify.get("steps", ()) if step["outputs"]]
+    return ran[-1] if ran else {"step": "", "outputs": []}
+
+
+def _of_other_steps(first: Any, second: Any) -> Iterable[str]:
+    names = [_last(side or {})["step"] for side in (first, second)]
+    if all(names) and (names[0] == "engine") != (names[1] == "engine"):
+        yield f"the accuracy is that of {names[0]} and of {names[1]}: only one engine was run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 import tempfile
@@ -68,10 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take compiled kernels from it, and keep them there (TensorRT-RTX)",
     )
     parser.add_argument("--provider", choices=("pycuda", "cuda-python"), help="of CUDA")
-    parser.add_argument("--device", type=int, metavar="N", help="the CUDA device (default: any)")
+    parser.add_argument(
+        "--device", type=_device, metavar="N", help="the CUDA device (default: any)"
+    )
     parser.add_argument(
         "--wait-for-gpu",
-        type=float,
+        type=_seconds,
         metavar="SECONDS",
         help="how long to wait where somebody holds the GPU (default: for ever)",
     )
@@ -80,14 +83,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _device(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no device: they are counted from 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return found
+
+
 def main(options: argparse.Namespace) -> ExitCode:
     """Measure, report, and judge the gates."""
     header = read_plan_header(require_file(options.engine, "give an engine"))
     given = given_keys(options)
     recipe = load_recipes([options.recipe])[0] if options.recipe else None
     bench = _bench(options, given, header.kind, recipe)
-    gates = given.get("gates") or (recipe.benchmark.gates if recipe and recipe.benchmark else {})
+    gates = _gates(given, recipe, bench)
     devices_for(bench)  # before anything is written
+    if options.out is not None:
+        _make(options.out)  # what it cannot take should not be measured first
     with tempfile.TemporaryDirectory(prefix="trtbuild-bench-") as scratch:
         executor = LocalExecutor()
         try:
@@ -105,19 +126,39 @@ def main(options: argparse.Namespace) -> ExitCode:
     return exit_code
 
 
+def _gates(given: dict[str, Any], recipe: Recipe | None, bench: Bench) -> Mapping[str, Any]:
+    """The command line's gates, else those of the recipe that are about what is measured."""
+    if gates := given.get("gates"):
+        return dict(gates)
+    written = recipe.benchmark.gates if recipe and recipe.benchmark else {}
+    points: Any = bench.options.get("points") or [{"name": "opt"}]
+    names = [point["name"] for point in points]
+    found = {}
+    for key, value in written.items():
+        if not isinstance(value, dict) or key in names:
+            found[key] = value
+        else:
+            text = f"the recipe's gates at '{key}' are left out: that is not measured"
+            print(f"warning: {text}", file=sys.stderr)  # noqa: T201 - to the user
+    return found
+
+
 def _bench(
     options: argparse.Namespace, given: dict[str, Any], backend: str, recipe: Recipe | None
 ) -> Bench:
     if options.runtime_cache_file is not None:
         given["runtime_cache"] = True
+    if given.get("export") and options.out is None:
+        raise UsageError("nowhere to write the files", where="--export", hint="add --out DIR")
     base, inputs = _of_recipe(recipe) if recipe else ({}, {})
     shapes = recipe.inputs if recipe else ()
     stage = options_of(given, base, shapes)
     if recipe is None:
         del stage["points"]  # the engine's own opt shapes
+    renames: Any = stage.get("renames") or {}
     if options.shapes:
-        stage["points"] = points_from(options.shapes, shapes)
-    inputs |= {"engine": options.engine, **files_from(options.input)}
+        stage["points"] = points_from(options.shapes, shapes, renames)
+    inputs |= {"engine": options.engine, **files_from(options.input, shapes, renames)}
     files = {
         "accepted": options.against,
         "model": options.model,
@@ -165,9 +206,16 @@ def _keep(outputs: Path, out: Path | None) -> None:
             _copy(file, out / file.name)
 
 
-def _copy(file: Path, target: Path) -> None:
+def _make(folder: Path) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot be made: {error.strerror}", where=str(folder)) from error
+
+
+def _copy(file: Path, target: Path) -> None:
+    _make(target.parent)
+    try:
         shutil.copyfile(file, target)
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(target)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from trtbuild.errors import RecipeError, UsageError
 from trtbuild.recipe.benchmark_section import benchmark_section, option_names
 from trtbuild.recipe.check_benchmark import check_benchmark
 from trtbuild.recipe.model import Input, Options, dotted_key
-from trtbuild.recipe.problems import Problem
+from trtbuild.recipe.problems import Problem, did_you_mean
 from trtbuild.recipe.reference import resolved
 from trtbuild.recipe.schema import schema
 from trtbuild.recipe.validate import validate
@@ -78,28 +79,48 @@ def options_of(given: dict[str, Any], base: Options, inputs: tuple[Input, ...]) 
     return {**stage, **base, **{name: stage[name] for name in names}}
 
 
-def points_from(texts: list[str], inputs: tuple[Input, ...]) -> list[Any]:
-    """Points by trtexec's notation: image:16x3x224x224,mask:16x9. Raises UsageError."""
+def points_from(
+    texts: list[str], inputs: tuple[Input, ...], renames: Mapping[str, str]
+) -> list[Any]:
+    """Points by trtexec's notation: image:16x3x224x224,mask:16x9, x:scalar. Raises UsageError.
+
+    Inputs that are not named stay at opt. `renames` by surgery: the recipe's name -> the engine's.
+    """
     points = []
     for text in texts:
-        shapes = {item.name: list(item.opt) for item in inputs}
+        shapes = {renames.get(item.name, item.name): list(item.opt) for item in inputs}
         for part in text.split(","):
             name, _, sizes = part.rpartition(":")
-            numbers = sizes.split("x") if sizes else []
+            numbers = sizes.split("x") if sizes not in ("", "scalar") else []
             if not name or not all(number.isdecimal() for number in numbers):
                 hint = "write --shapes image:16x3x224x224,mask:16x9"
                 raise UsageError(f"{part!r} is no shape", where="--shapes", hint=hint)
-            shapes[name] = [int(number) for number in numbers]
+            _require_input(name, inputs, renames, "--shapes")
+            shapes[renames.get(name, name)] = [int(number) for number in numbers]
         points.append({"name": text, "shapes": shapes})
     return points
 
 
-def files_from(texts: list[str]) -> dict[str, Path]:
+def _require_input(
+    name: str, inputs: tuple[Input, ...], renames: Mapping[str, str], where: str
+) -> None:
+    """Refuse an input that the recipe lacks; without a recipe the engine knows."""
+    known = [item.name for item in inputs]
+    if known and name not in known and name not in renames.values():
+        raise UsageError(
+            f"'{name}' is no input ({', '.join(known)}){did_you_mean(name, known)}", where=where
+        )
+
+
+def files_from(
+    texts: list[str], inputs: tuple[Input, ...], renames: Mapping[str, str]
+) -> dict[str, Path]:
     """Files with the values of inputs, by their role. Raises UsageError."""
     found = {}
     for text in texts:
         name, file = _pair(text, "--input")
-        found[f"input.{name}"] = require_file(Path(file))
+        _require_input(name, inputs, renames, "--input")
+        found[f"input.{renames.get(name, name)}"] = require_file(Path(file))
     return found
 
 
