@@ -175,7 +175,7 @@ RANKED = ("a", "b", "c", "d", "e", "f")
 
 @pytest.mark.parametrize(
     ("needed", "kept", "settled"),
-    [({"b"}, ("b",), True), ({"a"}, ("b", "a"), True), ({"d"}, ("b", "a", "c", "d", "e"), False)],
+    [({"b"}, ("b",), True), ({"a"}, ("b", "a"), True), ({"d"}, ("b", "a", "c", "d"), False)],
 )
 def test_more_nodes_are_kept_until_every_case_is_accepted(
     needed: set[str], kept: tuple[str, ...], settled: bool
@@ -196,4 +196,22 @@ def test_what_was_found_is_proven_once_however_late_and_no_more_than_that() -> N
     assert prove(found, RANKED, holds, Clock(0)) == Keeping(("b",), enough=False, settled=False)
     assert asked == [("b",)]
     assert not prove(found, RANKED, holds, Clock(60)).enough
-    assert len(asked[-1]) == len(RANKED)
+    assert asked[-1] == ("b", "a", "c", "d", "e")  # with "f" too there would be no variant
+
+
+@pytest.mark.parametrize("nodes", [RANKED[:3], RANKED[:4], RANKED[:5], RANKED])
+@pytest.mark.parametrize("found", [(), RANKED[:1], RANKED[:2]])
+def test_every_number_of_nodes_is_reached_but_all_of_them(
+    nodes: tuple[str, ...], found: tuple[str, ...]
+) -> None:
+    few = Keeping(found, enough=True, settled=True)
+    for needed in range(len(found), len(nodes)):
+        kept = prove(few, nodes, lambda kept, least=needed: len(kept) >= least, Clock(60))
+        assert (kept.nodes, kept.enough) == (nodes[:needed], True)
+    assert prove(few, nodes, lambda _: False, Clock(60)) == Keeping(nodes[:-1], False, True)
+
+
+def test_all_nodes_found_on_a_few_cases_are_proven_but_for_one() -> None:
+    found = Keeping(RANKED, enough=True, settled=True)
+    assert prove(found, RANKED, lambda _: True, Clock(60)).nodes == RANKED[:-1]
+    assert prove(Keeping((), True, True), (), lambda _: True, Clock(60)).nodes == ()

@@ -34,12 +34,13 @@ class Stage:
         model: onnx.ModelProto,
         case: Arrays,
         known: dict[str, Any] | None = None,
+        outputs: Arrays | None = None,
         **options: Any,
     ) -> dict[str, Any]:
         """sensitivity.json."""
         onnx.save(model, self.folder / "model.onnx")
         with CaseWriter(self.folder / "reference.json") as writer:
-            writer.add("data", Case(case, {}))
+            writer.add("data", Case(case, outputs or {}))
             writer.finish("onnx", {"kind": "npz", "note": "test"})
         write_table(Table("minmax", 1, "test", POOR), self.folder / "calibration.json")
         np.savez(self.folder / "data.npz", **case)
@@ -82,6 +83,25 @@ def test_nodes_are_ranked_and_those_kept_reach_the_tolerance(stage: Stage) -> No
     again = stage.run(residual(), images(), document, tolerance={"snr_db": 30.0}, keep_fp32=kept)
     assert again["keeping"] == {"nodes": [], "enough": True, "settled": True}
     assert again["reused"] == again["nodes"] == 2  # what a node costs alone is known already
+
+
+def test_a_tolerance_that_all_nodes_but_one_reach_is_not_called_impossible(stage: Stage) -> None:
+    at_once = stage.run(residual(), images(), tolerance={"snr_db": 45.0})
+    assert at_once["keeping"]["enough"]
+    assert len(at_once["keeping"]["nodes"]) == at_once["nodes"] - 1
+    assert at_once["fp32_passes"] is None  # nobody had to ask
+
+
+def test_what_only_fp32_reaches_is_told_from_what_fp32_itself_misses(stage: Stage) -> None:
+    reached = stage.run(residual(), images(), tolerance={"snr_db": 400.0})
+    assert not reached["keeping"]["enough"]
+    assert reached["keeping"]["settled"]
+    assert reached["fp32_passes"] is True
+    wrong = {"y": np.ones((4, 10), np.float32)}
+    missed = stage.run(residual(), images(), outputs=wrong, tolerance={"snr_db": 30.0})
+    assert not missed["keeping"]["enough"]
+    assert missed["keeping"]["settled"]
+    assert missed["fp32_passes"] is False
 
 
 def test_what_was_measured_before_is_not_measured_again(stage: Stage) -> None:

@@ -90,7 +90,9 @@ def measure(session: Session, search: Search) -> tuple[dict[str, Any], Path] | N
             workspace.keep_failure(replace(task, stage="sensitivity"), execution.log, [])
             raise execution.error
         document: dict[str, Any] = json.loads(written.read_bytes())
-    document["yaml"] = _lines(recipe, search.precision, document["keeping"]["nodes"])
+    keeping = document["keeping"]
+    nodes = keeping["nodes"] if keeping["enough"] else []
+    document["yaml"] = _lines(recipe, search.precision, nodes)
     place = workspace.path(task, FILE)
     write_file(place, json.dumps(document, indent=1).encode() + b"\n")
     return document, place
@@ -105,7 +107,7 @@ def _file_name(recipe: Recipe, task: Task) -> str:
 
 def _lines(recipe: Recipe, precision: str, nodes: list[str]) -> str:
     """The recipe's `precisions:` with the nodes kept, to be pasted over it; empty where nothing
-    need be kept beside what the recipe keeps.
+    need be kept beside what the recipe keeps, or nothing helps.
     """
     if not nodes:
         return ""

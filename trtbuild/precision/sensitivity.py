@@ -36,8 +36,8 @@ class Probe:
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """Nodes to keep in float32; `enough` is whether the outputs are then accepted, `settled`
-    whether the search ended by itself. Where its time was up before anything was accepted, the
-    nodes are those that were last found too few.
+    whether the search ended by itself. Where nothing was accepted, the nodes are those that were
+    last found too few.
     """
 
     nodes: tuple[str, ...]
@@ -133,17 +133,23 @@ def prove(
 
     `holds` says whether the outputs are accepted on every case with these nodes kept. It is asked
     once at least, however late it is; then more nodes are added, the costliest first, twice as
-    many each time.
+    many each time, and of the last step as many as a bisection finds necessary. One node is never
+    kept: a variant without any in low precision is none. Where that is still too few, the search
+    is settled and nothing is enough.
     """
-    rest = [node for node in ranked if node not in found.nodes]
-    more = 0
-    while True:
-        kept = (*found.nodes, *rest[:more])
-        if holds(kept):
-            return Keeping(kept, enough=True, settled=found.settled and more <= 1)
-        if more == len(rest) or clock.over:
-            return Keeping(kept, enough=False, settled=more == len(rest))
-        more = min(max(1, 2 * more), len(rest))
+    order = (*found.nodes, *(node for node in ranked if node not in found.nodes))
+    most = max(len(order) - 1, 0)
+    start = high = min(len(found.nodes), most)
+    low = high - 1  # keeping so many is too few: here by the search on a few cases
+    while not holds(order[:high]):
+        if high == most or clock.over:
+            return Keeping(order[:high], enough=False, settled=high == most)
+        low, high = high, min(start + max(1, 2 * (high - start)), most)
+    more = high - start
+    while high - low > 1 and not clock.over:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(order[:middle]) else (middle, high)
+    return Keeping(order[:high], enough=True, settled=found.settled and more <= 1)
 
 
 def _noise(expected: Sequence[Arrays], got: Sequence[Arrays]) -> float:

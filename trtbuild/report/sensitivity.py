@@ -20,12 +20,7 @@ def print_sensitivity(document: dict[str, Any], place: Path) -> None:
         print(f"  and {len(probes) - SHOWN} more, which cost less: {place}")
     keeping = document["keeping"]
     if not keeping["enough"]:
-        why = (
-            "even with every node in fp32 the outputs are not within the tolerance"
-            if keeping["settled"]
-            else "the time was up before enough nodes were found: run it again to go on from here"
-        )
-        print(f"\n{why}")
+        print(f"\n{_why_not(document)}")
     elif not keeping["nodes"]:
         print("\nThe outputs are within the tolerance: nothing need be kept in fp32.")
     else:
@@ -34,3 +29,17 @@ def print_sensitivity(document: dict[str, Any], place: Path) -> None:
         print(f"\nWith {count} more in fp32 every case is within the tolerance ({few}).")
         print("In place of `precisions:` in the recipe:\n")
         print(document["yaml"].rstrip())
+
+
+def _why_not(document: dict[str, Any]) -> str:
+    """Why no nodes to keep were found, in words."""
+    precision, base = document["precision"], document["base"]
+    if not document["keeping"]["settled"]:
+        return "the time was up before enough nodes were found: run it again to go on from here"
+    if document["fp32_passes"] is False:
+        return "even in fp32 the outputs are not within the tolerance"
+    other = "" if base in ("fp32", precision) else f" (the rest is in {base}: try another `base`)"
+    return (
+        f"{precision} cannot be used on this model within this tolerance: "
+        f"every node that it changes would have to stay in fp32{other}"
+    )

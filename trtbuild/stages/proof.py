@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,29 @@ class Proof:
             if kept:
                 return False
             raise
+        with self._comparison() as (comparer, place, source):
+            path = place / "model.onnx"
+            save_model(result.model, path)
+            graph = _Graph(open_model(path))
+            if not graph.outputs <= source:  # what surgery made is the measure
+                comparer.compare("surgery", self._float32())
+            return not comparer.compare("quantize", graph).breaches
+
+    def float32_holds(self) -> bool:
+        """Whether the outputs of the float32 graph itself are within the tolerance.
+
+        Raises StageError where it does not run.
+        """
+        with self._comparison() as (comparer, _, _):
+            return not comparer.compare("surgery", self._float32()).breaches
+
+    def _float32(self) -> _Graph:
+        return _Graph(open_model(self._context.inputs["model"]))
+
+    @contextmanager
+    def _comparison(self) -> Iterator[tuple[Comparer, Path, set[str]]]:
+        """What compares graphs, a folder for them, and the outputs of the source model."""
+        context = self._context
         with tempfile.TemporaryDirectory(dir=context.outputs) as place, ExitStack() as stack:
             reader = CaseReader(context.inputs["reference"], self._renames)
             stack.callback(reader.close)
@@ -53,12 +76,7 @@ class Proof:
                 tolerance=self._tolerance,
                 reporter=context.reporter,
             )
-            path = Path(place) / "model.onnx"
-            save_model(result.model, path)
-            graph = _Graph(open_model(path))
-            if not graph.outputs <= set(reader.output_names()):  # what surgery made is the measure
-                comparer.compare("surgery", _Graph(open_model(context.inputs["model"])))
-            return not comparer.compare("quantize", graph).breaches
+            yield comparer, Path(place), set(reader.output_names())
 
 
 class _Graph:

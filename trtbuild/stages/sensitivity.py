@@ -34,6 +34,7 @@ from trtbuild.precision.table import read_table
 from trtbuild.stages.proof import Proof
 from trtbuild.stages.wishes import (
     CASTS,
+    base_of,
     calibration_batches,
     eight_bit_wish,
     int4_wish,
@@ -86,10 +87,11 @@ def run(context: StageContext) -> None:
             probes = record.probes()
             keeping = fewest_kept(board, some, probes, _Judge(options).accept, clock)
             nodes = board.nodes
+        proof = Proof(context, cases)
         if keeping.enough:
-            proof = Proof(context, cases)
             keeping = prove(keeping, rank(nodes, probes), proof.holds, clock)
-    record.write(keeping)
+        in_vain = keeping.settled and not keeping.enough
+        record.write(keeping, float32_holds=proof.float32_holds() if in_vain else None)
 
 
 def _pair(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Pair:
@@ -145,13 +147,17 @@ class _Record:
         """Those made and those known, the node that costs most first."""
         return sorted(self._found, key=lambda probe: (-probe.noise, probe.node))
 
-    def write(self, keeping: Keeping) -> None:
-        """Write the document; JSON has no infinity, which is null."""
+    def write(self, keeping: Keeping, *, float32_holds: bool | None = None) -> None:
+        """Write the document; JSON has no infinity, which is null.
+
+        `float32_holds` is whether the float32 graph itself is accepted, None where nobody asked.
+        """
         probes = self.probes()
         document = {
             "format": FORMAT,
             "key": self._key,
             "precision": str(self._context.options["precision"]),
+            "base": base_of(self._context.options),
             "nodes": len(self._nodes),
             "complete": len(probes) == len(self._nodes),
             "reused": sum(probe.node in self._known for probe in probes),
@@ -164,6 +170,7 @@ class _Record:
                 for probe in probes
             ],
             "keeping": asdict(keeping),
+            "fp32_passes": float32_holds,
         }
         text = json.dumps(document, indent=1, allow_nan=False)
         path = self._context.outputs / "sensitivity.json"
