@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,15 +175,35 @@ RANKED = ("a", "b", "c", "d", "e", "f")
 
 
 @pytest.mark.parametrize(
-    ("needed", "kept", "settled"),
-    [({"b"}, ("b",), True), ({"a"}, ("b", "a"), True), ({"d"}, ("b", "a", "c", "d"), False)],
+    ("needed", "kept"), [({"b"}, ("b",)), ({"a"}, ("b", "a")), ({"d"}, ("b", "a", "c", "d"))]
 )
 def test_more_nodes_are_kept_until_every_case_is_accepted(
-    needed: set[str], kept: tuple[str, ...], settled: bool
+    needed: set[str], kept: tuple[str, ...]
 ) -> None:
     found = Keeping(("b",), enough=True, settled=True)
     proven = prove(found, RANKED, lambda nodes: needed <= set(nodes), Clock(60))
-    assert proven == Keeping(kept, enough=True, settled=settled)
+    assert proven == Keeping(kept, enough=True, settled=True)
+    hasty = replace(found, settled=False)  # whose search on a few cases ran out of time
+    assert not prove(hasty, RANKED, lambda nodes: needed <= set(nodes), Clock(60)).settled
+
+
+def test_a_proof_that_runs_out_of_time_is_not_settled() -> None:
+    """The time is up once five nodes, one more than necessary, were found enough."""
+    asked: list[tuple[str, ...]] = []
+
+    class Ending(Clock):
+        @property
+        def over(self) -> bool:
+            return any(len(nodes) == 5 for nodes in asked)
+
+    def holds(nodes: tuple[str, ...]) -> bool:
+        asked.append(nodes)
+        return "d" in nodes
+
+    found = Keeping(("b",), enough=True, settled=True)
+    assert prove(found, RANKED, holds, Ending(60)) == Keeping(
+        ("b", "a", "c", "d", "e"), True, False
+    )
 
 
 def test_what_was_found_is_proven_once_however_late_and_no_more_than_that() -> None:

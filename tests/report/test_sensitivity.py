@@ -29,6 +29,7 @@ EVERY = (
     "int8 cannot be used on this model within this tolerance: every node that it changes would "
     "have to stay in fp32"
 )
+IN_TIME = {"nodes": [], "enough": False, "settled": False}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,14 @@ EVERY = (
         ({}, EVERY),
         ({"base": "fp16"}, f"{EVERY} (the rest is in fp16: try another `base`)"),
         ({"fp32_passes": False}, "even in fp32 the outputs are not within the tolerance"),
+        (
+            {"keeping": IN_TIME},
+            "the time was up before enough nodes were found: run it again with more --seconds",
+        ),
+        (
+            {"keeping": IN_TIME, "complete": False},
+            "the time was up before enough nodes were found: run it again to go on from here",
+        ),
     ],
 )
 def test_why_nothing_was_found_is_said(
@@ -44,3 +53,15 @@ def test_why_nothing_was_found_is_said(
 ) -> None:
     print_sensitivity(document(**changed), Path("sensitivity.json"))
     assert capsys.readouterr().out.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("settled", "few"), [(True, "the fewest found"), (False, "perhaps not the fewest: time was up")]
+)
+def test_time_is_blamed_only_where_it_was_up(
+    settled: bool, few: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keeping = {"nodes": ["a"], "enough": True, "settled": settled}
+    print_sensitivity(document(keeping=keeping), Path("sensitivity.json"))
+    said = f"With 1 more in fp32 every case is within the tolerance ({few})."
+    assert said in capsys.readouterr().out.splitlines()

@@ -145,11 +145,10 @@ def prove(
         if high == most or clock.over:
             return Keeping(order[:high], enough=False, settled=high == most)
         low, high = high, min(start + max(1, 2 * (high - start)), most)
-    more = high - start
     while high - low > 1 and not clock.over:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(order[:middle]) else (middle, high)
-    return Keeping(order[:high], enough=True, settled=found.settled and more <= 1)
+    return Keeping(order[:high], enough=True, settled=found.settled and high - low == 1)
 
 
 def _noise(expected: Sequence[Arrays], got: Sequence[Arrays]) -> float:

@@ -35,7 +35,8 @@ def _why_not(document: dict[str, Any]) -> str:
     """Why no nodes to keep were found, in words."""
     precision, base = document["precision"], document["base"]
     if not document["keeping"]["settled"]:
-        return "the time was up before enough nodes were found: run it again to go on from here"
+        again = "with more --seconds" if document["complete"] else "to go on from here"
+        return f"the time was up before enough nodes were found: run it again {again}"
     if document["fp32_passes"] is False:
         return "even in fp32 the outputs are not within the tolerance"
     other = "" if base in ("fp32", precision) else f" (the rest is in {base}: try another `base`)"
