@@ -20,7 +20,15 @@ from trtbuild.precision.lowfloat import lower
 from trtbuild.precision.pairs import activation_pair, cast_pair, weight_pair
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.quantized import quantize_activations
-from trtbuild.precision.sensitivity import Clock, Keeping, Probe, fewest_kept, probe_nodes, prove
+from trtbuild.precision.sensitivity import (
+    Clock,
+    Keeping,
+    Probe,
+    Trial,
+    fewest_kept,
+    probe_nodes,
+    prove,
+)
 from trtbuild.precision.switchboard import open_switchboard, round_inputs
 
 CASES = [images(seed=1), images(seed=2)]
@@ -174,6 +182,11 @@ def test_values_of_a_mask_are_no_loss() -> None:
 RANKED = ("a", "b", "c", "d", "e", "f")
 
 
+def enough(accepted: bool) -> Trial:
+    """A trial that leaves something in low precision."""
+    return Trial.ENOUGH if accepted else Trial.TOO_FEW
+
+
 @pytest.mark.parametrize(
     ("needed", "kept"), [({"b"}, ("b",)), ({"a"}, ("b", "a")), ({"d"}, ("b", "a", "c", "d"))]
 )
@@ -181,10 +194,10 @@ def test_more_nodes_are_kept_until_every_case_is_accepted(
     needed: set[str], kept: tuple[str, ...]
 ) -> None:
     found = Keeping(("b",), enough=True, settled=True)
-    proven = prove(found, RANKED, lambda nodes: needed <= set(nodes), Clock(60))
+    proven = prove(found, RANKED, lambda nodes: enough(needed <= set(nodes)), Clock(60))
     assert proven == Keeping(kept, enough=True, settled=True)
     hasty = replace(found, settled=False)  # whose search on a few cases ran out of time
-    assert not prove(hasty, RANKED, lambda nodes: needed <= set(nodes), Clock(60)).settled
+    assert not prove(hasty, RANKED, lambda _: Trial.ENOUGH, Clock(60)).settled
 
 
 def test_a_proof_that_runs_out_of_time_is_not_settled() -> None:
@@ -196,12 +209,12 @@ def test_a_proof_that_runs_out_of_time_is_not_settled() -> None:
         def over(self) -> bool:
             return any(len(nodes) == 5 for nodes in asked)
 
-    def holds(nodes: tuple[str, ...]) -> bool:
+    def tried(nodes: tuple[str, ...]) -> Trial:
         asked.append(nodes)
-        return "d" in nodes
+        return enough("d" in nodes)
 
     found = Keeping(("b",), enough=True, settled=True)
-    assert prove(found, RANKED, holds, Ending(60)) == Keeping(
+    assert prove(found, RANKED, tried, Ending(60)) == Keeping(
         ("b", "a", "c", "d", "e"), True, False
     )
 
@@ -210,13 +223,13 @@ def test_what_was_found_is_proven_once_however_late_and_no_more_than_that() -> N
     found = Keeping(("b",), enough=True, settled=True)
     asked: list[tuple[str, ...]] = []
 
-    def holds(nodes: tuple[str, ...]) -> bool:
+    def tried(nodes: tuple[str, ...]) -> Trial:
         asked.append(nodes)
-        return False
+        return Trial.TOO_FEW
 
-    assert prove(found, RANKED, holds, Clock(0)) == Keeping(("b",), enough=False, settled=False)
+    assert prove(found, RANKED, tried, Clock(0)) == Keeping(("b",), enough=False, settled=False)
     assert asked == [("b",)]
-    assert not prove(found, RANKED, holds, Clock(60)).enough
+    assert not prove(found, RANKED, tried, Clock(60)).enough
     assert asked[-1] == ("b", "a", "c", "d", "e")  # with "f" too there would be no variant
 
 
@@ -227,12 +240,31 @@ def test_every_number_of_nodes_is_reached_but_all_of_them(
 ) -> None:
     few = Keeping(found, enough=True, settled=True)
     for needed in range(len(found), len(nodes)):
-        kept = prove(few, nodes, lambda kept, least=needed: len(kept) >= least, Clock(60))
+        kept = prove(few, nodes, lambda kept, least=needed: enough(len(kept) >= least), Clock(60))
         assert (kept.nodes, kept.enough) == (nodes[:needed], True)
-    assert prove(few, nodes, lambda _: False, Clock(60)) == Keeping(nodes[:-1], False, True)
+    assert prove(few, nodes, lambda _: Trial.TOO_FEW, Clock(60)) == Keeping(nodes[:-1], False, True)
 
 
 def test_all_nodes_found_on_a_few_cases_are_proven_but_for_one() -> None:
     found = Keeping(RANKED, enough=True, settled=True)
-    assert prove(found, RANKED, lambda _: True, Clock(60)).nodes == RANKED[:-1]
-    assert prove(Keeping((), True, True), (), lambda _: True, Clock(60)).nodes == ()
+    assert prove(found, RANKED, lambda _: Trial.ENOUGH, Clock(60)).nodes == RANKED[:-1]
+    assert prove(Keeping((), True, True), (), lambda _: Trial.ENOUGH, Clock(60)).nodes == ()
+
+
+@pytest.mark.parametrize("start", range(len(RANKED) + 1))
+@pytest.mark.parametrize("least", range(len(RANKED)))
+@pytest.mark.parametrize("nothing", range(1, len(RANKED)))
+def test_numbers_that_leave_nothing_in_the_precision_are_not_stepped_over_to(
+    start: int, least: int, nothing: int
+) -> None:
+    """Of `nothing` nodes and more none is left in the precision; it takes `least` at least."""
+
+    def tried(nodes: tuple[str, ...]) -> Trial:
+        return Trial.TOO_MANY if len(nodes) >= nothing else enough(len(nodes) >= least)
+
+    found = Keeping(RANKED[:start], enough=True, settled=True)
+    proven = prove(found, RANKED, tried, Clock(60))
+    assert proven.settled
+    assert proven.enough == (least < nothing)
+    if proven.enough:
+        assert tried(proven.nodes) is Trial.ENOUGH

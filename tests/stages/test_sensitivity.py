@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from tests.precision.nets import Recorder, images, linear, overflowing, residual, rows
+from tests.stages.test_quantize import layer_norm
 from trtbuild.errors import StageError
 from trtbuild.model.cases import Case, CaseWriter
 from trtbuild.model.inputs import Arrays
@@ -102,6 +103,24 @@ def test_what_only_fp32_reaches_is_told_from_what_fp32_itself_misses(stage: Stag
     assert not missed["keeping"]["enough"]
     assert missed["keeping"]["settled"]
     assert missed["fp32_passes"] is False
+
+
+def test_nodes_whose_keeping_leaves_nothing_in_the_precision_are_no_success(stage: Stage) -> None:
+    """All but one node of a layer normalisation, which is cast as one."""
+    document = stage.run(
+        layer_norm(), {"x": rows(4, 8)["x"]}, precision="fp16", tolerance={"snr_db": 400.0}
+    )
+    assert not document["keeping"]["enough"]
+    assert document["keeping"]["settled"]
+    assert document["fp32_passes"] is True
+
+
+def test_a_recipe_that_keeps_all_nodes_is_told_what_verify_would_say(stage: Stage) -> None:
+    keep = ["matmul", "relu", "add"]
+    with pytest.raises(StageError, match="none of the nodes of the graph computes in fp16: 7 of 7"):
+        stage.run(
+            overflowing(), {"x": np.ones((2, 8), np.float32)}, precision="fp16", keep_fp32=keep
+        )
 
 
 def test_what_was_measured_before_is_not_measured_again(stage: Stage) -> None:

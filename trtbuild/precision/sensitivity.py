@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,14 @@ class Keeping:
     nodes: tuple[str, ...]
     enough: bool
     settled: bool
+
+
+class Trial(enum.Enum):
+    """What comes of keeping some nodes in float32."""
+
+    TOO_FEW = "the outputs are not near enough"
+    ENOUGH = "the outputs are near enough"
+    TOO_MANY = "no node that computes is left in low precision"
 
 
 class Clock:
@@ -127,28 +136,37 @@ def rank(nodes: Sequence[str], probes: Sequence[Probe]) -> list[str]:
 
 
 def prove(
-    found: Keeping, ranked: Sequence[str], holds: Callable[[tuple[str, ...]], bool], clock: Clock
+    found: Keeping, ranked: Sequence[str], tried: Callable[[tuple[str, ...]], Trial], clock: Clock
 ) -> Keeping:
     """What was found on a few cases, with as many more nodes as it takes to hold on all of them.
 
-    `holds` says whether the outputs are accepted on every case with these nodes kept. It is asked
-    once at least, however late it is; then more nodes are added, the costliest first, twice as
-    many each time, and of the last step as many as a bisection finds necessary. One node is never
-    kept: a variant without any in low precision is none. Where that is still too few, the search
-    is settled and nothing is enough.
+    `tried` says what comes of it on every case where these nodes are kept. It is asked once at
+    least, however late it is; then more nodes are added, the costliest first, twice as many each
+    time, and of the last step as many as a bisection finds necessary. One node is never kept: a
+    variant without any in low precision is none. Where that is still too few, or nothing lies
+    between too few and too many, the search is settled and nothing is enough.
     """
     order = (*found.nodes, *(node for node in ranked if node not in found.nodes))
     most = max(len(order) - 1, 0)
     start = high = min(len(found.nodes), most)
     low = high - 1  # keeping so many is too few: here by the search on a few cases
-    while not holds(order[:high]):
+    while (trial := tried(order[:high])) is Trial.TOO_FEW:
         if high == most or clock.over:
             return Keeping(order[:high], enough=False, settled=high == most)
         low, high = high, min(start + max(1, 2 * (high - start)), most)
+    if trial is Trial.TOO_MANY and high == start:
+        low = -1  # that search cannot tell what is left, so it does not count here
     while high - low > 1 and not clock.over:
         middle = (low + high) // 2
-        low, high = (low, middle) if holds(order[:middle]) else (middle, high)
-    return Keeping(order[:high], enough=True, settled=found.settled and high - low == 1)
+        found_there = tried(order[:middle])
+        if found_there is Trial.TOO_FEW:
+            low = middle
+        else:
+            high, trial = middle, found_there
+    settled = found.settled and high - low == 1
+    if trial is Trial.TOO_MANY:
+        return Keeping(order[: max(low, 0)], enough=False, settled=settled)
+    return Keeping(order[:high], enough=True, settled=settled)
 
 
 def _noise(expected: Sequence[Arrays], got: Sequence[Arrays]) -> float:

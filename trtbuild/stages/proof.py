@@ -11,11 +11,18 @@ from trtbuild.errors import StageError
 from trtbuild.model.cases import CaseReader
 from trtbuild.model.onnx_file import load_model, save_model
 from trtbuild.model.runner import Runner, open_model
+from trtbuild.precision.names import name_nodes
+from trtbuild.precision.obtained import moving_nodes, node_types
+from trtbuild.precision.sensitivity import Trial
 from trtbuild.stages.convert import convert
+from trtbuild.verify.obtained import Obtained
+from trtbuild.verify.result import Result
 from trtbuild.verify.steps import Comparer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import onnx
 
     from trtbuild.model.inputs import Arrays
     from trtbuild.precision.cases import Cases
@@ -23,33 +30,44 @@ if TYPE_CHECKING:
 
 
 class Proof:
-    """Whether a variant would pass verify's comparison of its graph."""
+    """Whether a variant would pass what verify asks of its graph: the tolerance, the precision."""
 
     def __init__(self, context: StageContext, cases: Cases) -> None:
         self._context, self._cases = context, cases
         options: Any = context.options
         self._tolerance, self._renames = options.get("tolerance") or {}, options.get("renames")
 
-    def holds(self, kept: tuple[str, ...]) -> bool:
-        """Whether the outputs are within the tolerance where these nodes are kept beside those
-        that the options keep; False where no node is left to lower.
+    def tried(self, kept: tuple[str, ...]) -> Trial:
+        """What comes of it where these nodes are kept beside those that the options keep.
 
-        Raises StageError where a graph does not run.
+        Raises StageError where a graph does not run, or lacks the precision with none kept.
         """
         context = self._context
         try:
             result = convert(load_model(context.inputs["model"]), context, self._cases, kept)
         except StageError:
             if kept:
-                return False
+                return Trial.TOO_FEW
             raise
+        if failure := self._not_obtained(result.model):
+            if kept:
+                return Trial.TOO_MANY
+            raise StageError(failure.failures[0], hint=failure.hint)
         with self._comparison() as (comparer, place, source):
             path = place / "model.onnx"
             save_model(result.model, path)
             graph = _Graph(open_model(path))
             if not graph.outputs <= source:  # what surgery made is the measure
                 comparer.compare("surgery", self._float32())
-            return not comparer.compare("quantize", graph).breaches
+            off = comparer.compare("quantize", graph).breaches
+            return Trial.TOO_FEW if off else Trial.ENOUGH
+
+    def _not_obtained(self, model: onnx.ModelProto) -> Result | None:
+        """What verify fails for a graph that has nothing in the precision; None where it has."""
+        result = Result(str(self._context.options["precision"]))
+        name_nodes(model)
+        Obtained(result, node_types(model), moving_nodes(model)).graph()
+        return result if result.failures else None
 
     def float32_holds(self) -> bool:
         """Whether the outputs of the float32 graph itself are within the tolerance.

@@ -89,7 +89,7 @@ def run(context: StageContext) -> None:
             nodes = board.nodes
         proof = Proof(context, cases)
         if keeping.enough:
-            keeping = prove(keeping, rank(nodes, probes), proof.holds, clock)
+            keeping = prove(keeping, rank(nodes, probes), proof.tried, clock)
         in_vain = keeping.settled and not keeping.enough
         record.write(keeping, float32_holds=proof.float32_holds() if in_vain else None)
 
