@@ -79,6 +79,50 @@ def test_verify_names_the_layer_that_loses_most_and_the_line_to_try(project: Pro
     assert document["keep_fp32"][0] == "product1"
 
 
+def tried(text: str) -> str:
+    """The line that a hint says to try."""
+    lines = text.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.endswith("try under `precisions:`"))
+    return lines[at + 1].strip()
+
+
+def test_the_line_to_try_holds_what_the_recipe_says_already(project: Project) -> None:
+    given = "precisions:\n  int8: {base: fp16, per_channel: false, keep_fp32: [product3]}\n"
+    recipe = RECIPE.replace(GIVEN, given).replace("snr_db: 30", "snr_db: 32")
+    project.write("net.yaml", recipe)
+    first = project.trtbuild("run", "net.yaml")
+    assert first.code == 1
+    line = tried(first.err)
+    (options,) = yaml.safe_load(line).values()
+    assert (options["base"], options["per_channel"]) == ("fp16", False)
+    assert options["keep_fp32"][:2] == ["product3", "product1"]
+    assert "`trtbuild sensitivity net.yaml --precision int8`" in first.err
+    project.write("net.yaml", pasted(recipe, f"precisions:\n  {line}\n"))
+    after = project.trtbuild("run", "net.yaml")
+    assert after.code == 0, after.out + after.err
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [("int8: {exclude: [product3, product1, product0]}", "another `base` or precision"),
+     ("fp16: {keep_fp32: [product3, product1, product0]}", "another precision")],
+)  # fmt: skip
+def test_to_keep_all_that_is_in_the_precision_is_never_suggested(
+    project: Project, options: str, other: str
+) -> None:
+    recipe = RECIPE.replace("  int8:\n", f"  {options}\n").replace("int8: {snr", "NAME: {snr")
+    name = options.partition(":")[0]
+    project.write("net.yaml", recipe.replace("NAME", name).replace("snr_db: 30", "snr_db: 200"))
+    result = project.trtbuild("run", "net.yaml", "--precision", name)
+    assert result.code == 1
+    assert "most is lost in product2 (MatMul, " in result.err
+    assert f", and nothing else is in {name}: `trtbuild sensitivity` finds" in result.err
+    assert result.err.count(f"else take {other}") == 1
+    assert "try under" not in result.err
+    report = next(project.folder.rglob("verify.failed.json"))
+    assert json.loads(report.read_text())["keep_fp32"] == []
+
+
 def test_the_lines_it_gives_make_verify_pass(project: Project) -> None:
     found = project.trtbuild("sensitivity", "net.yaml", "--precision", "int8", "--json")
     assert found.code == 0, found.err

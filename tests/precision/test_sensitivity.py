@@ -15,7 +15,13 @@ from trtbuild.model.inputs import Arrays
 from trtbuild.precision import int4
 from trtbuild.precision.autocast import Low
 from trtbuild.precision.choice import Wish
-from trtbuild.precision.losses import CEILING_DB, _Sums, measure_losses, suggest_keeping
+from trtbuild.precision.losses import (
+    CEILING_DB,
+    _Sums,
+    leaves_some,
+    measure_losses,
+    suggest_keeping,
+)
 from trtbuild.precision.lowfloat import lower
 from trtbuild.precision.pairs import activation_pair, cast_pair, weight_pair
 from trtbuild.precision.prepare import prepare
@@ -58,6 +64,19 @@ def test_a_pass_through_node_adds_no_noise_of_its_own() -> None:
     losses = {loss.node: loss for loss in measure_losses(exact, result.model, CASES)}
     assert losses["flatten"].snr_db == pytest.approx(losses["pool"].snr_db)
     assert losses["flatten"].own_db == 150
+
+
+def test_what_is_left_in_the_precision_counts_fused_nodes_as_those_they_stand_for() -> None:
+    result = quantize_activations(residual(), Wish("int8"), table(), ground())
+    exact = residual()
+    prepare(exact)
+    assert leaves_some(exact, result.model, "int8", ("conv1", "conv2", "sum"))
+    assert not leaves_some(exact, result.model, "int8", ("conv1", "conv2", "sum", "gemm"))
+    assert not leaves_some(exact, result.model, "fp8", ())
+    fused = residual()
+    prepare(fused)
+    fused.graph.node[-1].name = "made_of_gemm"
+    assert not leaves_some(exact, fused, "fp32", {node.name for node in exact.graph.node})
 
 
 @pytest.mark.parametrize(("low", "least", "most"), [("fp16", 50, 90), ("bf16", 35, 60)])

@@ -232,6 +232,14 @@ def test_an_engine_whose_network_lacks_the_type_fails_and_the_share_is_named(fol
     )
 
 
+def test_nothing_is_said_of_the_precision_where_a_step_before_it_is_off(folder: Path) -> None:
+    models = saved(folder, mlp(), off_by(1.5), in_float16(WEIGHT * np.float32(1.5)))
+    error, document, _ = failed(folder, models, precision="fp16")
+    assert error.what.startswith("fp16 does not pass: surgery: ")
+    assert "most is lost" not in error.hint
+    assert document["keep_fp32"] == []
+
+
 TOP1 = {"kind": "top1", "output": "logits", "labels": "label", "min": 0.8}
 
 
@@ -308,6 +316,14 @@ def test_a_hook_that_is_wrong_is_told(folder: Path, body: str, what: str) -> Non
     error, document, _ = failed(folder, saved(folder, mlp()), metrics=hook(folder, body))
     assert error.what == what
     assert what in document["failures"][0]
+
+
+def test_no_nodes_are_named_to_keep_where_it_is_a_hook_that_is_wrong(folder: Path) -> None:
+    models = saved(folder, mlp(), mlp(), in_float16())
+    assert run_verify(folder, models, precision="fp16")["keep_fp32"]
+    wrong = hook(folder, "    return 1 / 0\n")
+    _, document, _ = failed(folder, models, precision="fp16", metrics=wrong)
+    assert document["keep_fp32"] == []
 
 
 @pytest.mark.parametrize(

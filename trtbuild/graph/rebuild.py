@@ -24,6 +24,7 @@ from trtbuild.graph.action import (
     Verdict,
     differences,
 )
+from trtbuild.graph.advice import with_advice
 from trtbuild.graph.bind import Outputs, bind, options_of, uses_gpu
 from trtbuild.graph.choose import Choice
 from trtbuild.graph.device import SOME_GPU, Device, leased
@@ -209,7 +210,7 @@ class Rebuilder:
             if execution.error is not None:
                 reports = _reports(task, execution.outputs)
                 self.workspace.keep_failure(task, execution.log, reports)
-                raise execution.error
+                raise with_advice(execution.error, task, self.recipe, execution.outputs)
             if self._bind(task) != before:
                 raise StageError(
                     "an input was changed while the stage ran; its result was thrown away",

@@ -13,7 +13,14 @@ from trtbuild.graph.request import inputs_of, request_of
 from trtbuild.graph.session import Session
 from trtbuild.graph.toolchain import missing, missing_error
 from trtbuild.recipe.model import Options, Recipe
-from trtbuild.recipe.precision_section import BEST, DEFAULTS, UNCHANGED, needs_data
+from trtbuild.recipe.precision_section import (
+    BEST,
+    DEFAULTS,
+    UNCHANGED,
+    as_written,
+    needs_data,
+    precision_line,
+)
 from trtbuild.stages import STAGES
 from trtbuild.store.digest import canonical_json, digest_of_bytes
 from trtbuild.store.files import write_file
@@ -113,10 +120,10 @@ def _lines(recipe: Recipe, precision: str, nodes: list[str]) -> str:
         return ""
     lines = ["precisions:"]
     for name, options in recipe.precisions.items():
-        given = {key: value for key, value in options.items() if DEFAULTS[name].get(key) != value}
         if name != precision:
-            lines.append(f"  {name}: {_flow(given)}")
+            lines.append(f"  {precision_line(name, options)}")
             continue
+        given = dict(as_written(name, options))
         kept: Any = given.pop("keep_fp32", [])
         lines.append(f"  {name}:")
         lines += [f"    {key}: {json.dumps(value)}" for key, value in given.items()]
@@ -125,11 +132,6 @@ def _lines(recipe: Recipe, precision: str, nodes: list[str]) -> str:
     if recipe.best:
         lines.append(f"  {BEST}: {{}}")
     return "\n".join(lines) + "\n"
-
-
-def _flow(options: Options) -> str:
-    """A mapping on one line: JSON is YAML."""
-    return "{" + ", ".join(f"{key}: {json.dumps(value)}" for key, value in options.items()) + "}"
 
 
 def _options(quantize: Task, verify: Task, search: Search) -> Options:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -73,6 +73,22 @@ def suggest_keeping(losses: Sequence[Loss], most: int = 5) -> tuple[str, ...]:
         loss.node for loss in worst if loss.type != "fp32" and loss.own_db < CEILING_DB
     )
     return tuple(itertools.islice(names, most))
+
+
+def leaves_some(
+    reference: onnx.ModelProto, lowered: onnx.ModelProto, precision: str, kept: Collection[str]
+) -> bool:
+    """Whether a node still computes in the precision where some of `reference` stay in float32.
+
+    A node that is not in `reference` was fused, and stays with the one whose output it makes.
+    """
+    makers = {name: node.name for node in reference.graph.node for name in node.output}
+    types = node_types(lowered)
+    return any(
+        {makers.get(name, node.name) for name in node.output}.isdisjoint(kept)
+        for node in lowered.graph.node
+        if types.get(node.name) == precision
+    )
 
 
 def loss_document(losses: Sequence[Loss], most: int = 20) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from trtbuild.recipe.model import Calibration, Dataset, Options
@@ -68,6 +69,17 @@ def candidates(precisions: Any, *, calibrated: bool) -> dict[str, Any]:
 def precision_section(name: str, given: RawPrecision | None) -> Options:
     """The options of one precision, defaults filled in."""
     return {**DEFAULTS[name], **whole(given or {})}
+
+
+def as_written(name: str, options: Options) -> Options:
+    """The options of one precision without those that have their default."""
+    return {key: value for key, value in options.items() if DEFAULTS[name].get(key) != value}
+
+
+def precision_line(name: str, options: Options) -> str:
+    """One precision as a line of a recipe: `int4: {base: "fp16"}`. JSON is YAML."""
+    written = as_written(name, options).items()
+    return f"{name}: {{{', '.join(f'{key}: {json.dumps(value)}' for key, value in written)}}}"
 
 
 def needs_data(name: str, options: Any) -> bool:

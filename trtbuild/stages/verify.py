@@ -15,7 +15,12 @@ from trtbuild.model.inputs import parse_inputs
 from trtbuild.model.onnx_file import load_model, load_structure
 from trtbuild.model.runner import Runner, UnsupportedModelError, open_model
 from trtbuild.precision.cases import open_cases
-from trtbuild.precision.losses import loss_document, measure_losses, suggest_keeping
+from trtbuild.precision.losses import (
+    leaves_some,
+    loss_document,
+    measure_losses,
+    suggest_keeping,
+)
 from trtbuild.precision.names import name_nodes
 from trtbuild.precision.obtained import moving_nodes, node_types
 from trtbuild.precision.prepare import prepare
@@ -58,6 +63,7 @@ def run(context: StageContext) -> None:
             _verify(context, reader, Path(folder), result)
     except StageError as error:
         result.fail_by(error)
+        result.suspects = ()  # it is no loss that stopped it
         raise
     finally:
         document = json.dumps(result.document(), indent=1, allow_nan=False)
@@ -133,13 +139,15 @@ def _losses(context: StageContext, result: Result) -> None:
     items = tuple(replace(item, name=renames.get(item.name, item.name)) for item in inputs)
     with open_cases(context.inputs["reference"], items, renames) as cases:
         some = cases.typical(LOSS_CASES)
+    quantized = load_model(context.inputs["quantized"])
     try:
-        losses = measure_losses(before, load_model(context.inputs["quantized"]), some)
+        losses = measure_losses(before, quantized, some)
     except StageError as error:
         context.reporter.warn(f"where most is lost could not be measured: {error.what}")
         return
     result.losses = loss_document(losses)
-    result.keeping = suggest_keeping(losses)
+    result.suspects = suggest_keeping(losses)
+    result.only_suspects = not leaves_some(before, quantized, result.precision, result.suspects)
 
 
 def _scores(context: StageContext, reader: CaseReader, last: Results, result: Result) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 NO_DEVICE = "not run: no CUDA device"
+CASTS = ("fp16", "bf16")
+"""The precisions that have no other `base`."""
 
 HINTS = {
     "export": "the exported graph computes something else than the source model: try another "
@@ -102,7 +103,8 @@ class Result:
     golden: list[Golden] = field(default_factory=list)  # one for each case
     obtained: dict[str, Mapping[str, int]] = field(default_factory=dict)
     losses: list[dict[str, Any]] = field(default_factory=list)  # tensors, the worst first
-    keeping: tuple[str, ...] = ()  # nodes to try in `keep_fp32`
+    suspects: tuple[str, ...] = ()  # the nodes that add most noise, the worst first
+    only_suspects: bool = False  # whether nothing else is in the precision
     failures: list[str] = field(default_factory=list)
     hint: str = ""  # of the first failure
     complete: bool = False  # whether everything was compared, whatever came of it
@@ -141,19 +143,36 @@ class Result:
                 hint=f"{self.hint}{self._most_lost()}",
             )
 
+    @property
+    def keeping(self) -> tuple[str, ...]:
+        """Nodes to try in `keep_fp32`: none where that would leave nothing in the precision, or
+        where it is not what is wrong.
+        """
+        return () if self.only_suspects or not self._is_blamed else self.suspects
+
+    @property
+    def _is_blamed(self) -> bool:
+        """Whether the precision is there, and every step before it is within its limits."""
+        before = (step for step in self.steps if step.name in ("export", "surgery"))
+        there = self.precision in self.obtained.get("graph", {})
+        return there and not any(step.breaches for step in before)
+
     def _most_lost(self) -> str:
-        """Where the precision loses most, and the line to try, in the words of a hint."""
-        if not self.keeping:
+        """Where the precision loses most, in the words of a hint."""
+        if not (self.suspects and self._is_blamed):
             return ""
         worst = ", ".join(
             f"{loss['node']} ({loss['op_type']}, {_decibels(loss['snr_db'])})"
             for loss in self.losses
-            if loss["node"] in self.keeping
+            if loss["node"] in self.suspects
         )
-        names = ", ".join(json.dumps(name) for name in self.keeping)
+        if not self.only_suspects:
+            return f"\nmost is lost in {worst}"
+        other = "another precision" if self.precision in CASTS else "another `base` or precision"
         return (
-            f"\nmost is lost in {worst}; try\n    {self.precision}: {{keep_fp32: [{names}]}}\n"
-            f"or let `trtbuild sensitivity RECIPE --precision {self.precision}` find the fewest"
+            f"\nmost is lost in {worst}, and nothing else is in {self.precision}: "
+            f"`trtbuild sensitivity` finds whether it is enough to keep some of them; else take "
+            f"{other}"
         )
 
     @property
