@@ -5,6 +5,7 @@ TrtbuildError
 │   └── MissingPackage  a package that the recipe needs is not installed         exit 2
 ├── RecipeError         one or more problems in recipes, all of them at once     exit 2
 ├── StageError          a stage could not do its work                            exit 1
+│   └── OptionError     an option asks for what the model does not have          exit 1
 ├── StoreError          the cache or the output folder could not be read/written exit 1
 ├── ReleaseError        a release may not be made, or a bundle is not what it says  exit 1
 └── DifferenceError     `--locked` or `--check` found a difference               exit 4
@@ -69,6 +70,14 @@ class RecipeError(TrtbuildError):
 
 class StageError(TrtbuildError):
     """A stage could not do its work: the model, the data or the builder refused."""
+
+
+class OptionError(StageError):
+    """An option of a precision asks for what the model does not have, as only a stage could tell.
+
+    It fails a run whatever else passes, also where the precision was only a candidate. What all
+    variants share needs no such error: there all candidates fail.
+    """
 
 
 class StoreError(TrtbuildError):

@@ -106,6 +106,43 @@ def test_where_none_passes_the_run_fails_and_the_earlier_choice_is_gone(project:
     assert not (project.folder / "build/net/best/engine.plan").exists()
 
 
+@pytest.mark.parametrize(
+    ("candidate", "said"),
+    [
+        ("fp16: {keep_fp32: [zzz]}", "keep_fp32: 'zzz' matches no node"),
+        ("int8: {exclude: [zzz]}", "exclude: 'zzz' matches no node"),
+        ("int8: {op_types: [Conv]}", "op_types: the model has no Conv"),
+        ("int8: {exclude: [MatMul]}", "no node is left to quantize to int8"),
+        ("int4: {exclude: [MatMul], method: rtn}", "is left to quantize to int4"),
+    ],
+)
+def test_a_mistake_in_a_candidates_options_fails_the_run_whatever_passes(
+    project: Project, candidate: str, said: str
+) -> None:
+    project.write("net.yaml", given(f"{{best: , fp32: {{}}, {candidate}}}"))
+    for _ in range(2):  # a second run has nothing else to do
+        result = project.trtbuild("run", "net.yaml", "--json")
+        assert best(result)["variant"] == "fp32"
+        failed = [name for name, verdict in result.verdicts().items() if verdict == "FAILED"]
+        assert failed == [f"quantize:{candidate.partition(':')[0]}"]
+        assert said in result.out + result.err
+        assert result.code == 1
+
+
+def test_a_candidate_that_the_model_is_not_made_for_fails_nothing(project: Project) -> None:
+    project.write("net.yaml", given("{best: , fp32: {}, int4: {block_size: 48, method: rtn}}"))
+    result = project.trtbuild("run", "net.yaml", "--json")
+    assert result.verdicts()["quantize:int4"] == "FAILED"
+    assert "input channels that 48 does not divide" in result.out
+    assert (best(result)["variant"], result.code) == ("fp32", 0)
+
+
+def given(precisions: str) -> str:
+    """The recipe with other candidates, and no tolerance that names those that are gone."""
+    text = RECIPE.replace("precisions: best", f"precisions: {precisions}")
+    return text[: text.index("  tolerance:")]
+
+
 def test_candidates_are_those_beside_best(project: Project) -> None:
     text = RECIPE.replace("precisions: best", "precisions: [best, fp32, fp16]")
     text = text.replace("int8: {snr_db: 20}, ", "").replace(", fp8: {snr_db: 10}", "")

@@ -147,6 +147,7 @@ class Outcome:
     log: str = ""
     warnings: tuple[str, ...] = ()
     certain: bool = True
+    mistake: bool = False  # of a failure: whether an option of the recipe is wrong
 
 
 def differences(old: Any, new: Any, path: str = "") -> tuple[Reason, ...]:

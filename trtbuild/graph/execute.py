@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from trtbuild.errors import StageError
+from trtbuild.errors import OptionError, StageError
 from trtbuild.recipe.model import Options
 from trtbuild.stages.steady import fixed_addresses, stage_environment
 from trtbuild.store.files import store_errors
@@ -174,7 +174,8 @@ def _error(events: list[dict[str, Any]], returncode: int, log: Path) -> StageErr
     if errors:
         event = errors[-1]
         hint = event["hint"] or (f"the log's end:\n{_tail(log)}" if event["bug"] else "")
-        return StageError(event["what"], where=event["where"], hint=hint)
+        kind = OptionError if event.get("option") else StageError
+        return kind(event["what"], where=event["where"], hint=hint)
     if returncode == 0:
         return None
     if returncode < 0:

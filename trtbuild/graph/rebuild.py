@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trtbuild.benchmark.gates import Judgement
-from trtbuild.errors import StageError, TrtbuildError
+from trtbuild.errors import OptionError, StageError, TrtbuildError
 from trtbuild.graph.action import (
     Action,
     Outcome,
@@ -261,6 +261,7 @@ class Rebuilder:
                 reasons=(Reason(ReasonKind.ERROR, error.what),),
                 error=str(error),
                 log=str(log) if log.exists() else "",
+                mistake=isinstance(error, OptionError),
             )
         )
         return False

@@ -216,14 +216,16 @@ def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
 
 
 def _failed(rebuilder: Rebuilder) -> bool:
-    """Whether a gate was broken or a task failed, other than those of a candidate not chosen."""
+    """Whether a gate was broken or a task failed, other than those of a candidate not chosen,
+    where it was no mistake in the recipe.
+    """
     choice = rebuilder.choice
     if choice is not None and choice.variant is None:
         return True
     counted = [
         outcome
         for outcome in rebuilder.outcomes.values()
-        if choice is None or outcome.task.variant in (None, choice.variant)
+        if choice is None or outcome.mistake or outcome.task.variant in (None, choice.variant)
     ]
     counted += rebuilder.turns.values()
     return any_failed(rebuilder.gates) or any(o.verdict is Verdict.FAILED for o in counted)

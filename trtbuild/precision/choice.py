@@ -9,13 +9,15 @@ from typing import Literal
 
 import onnx
 
-from trtbuild.errors import StageError
+from trtbuild.errors import OptionError, StageError
 from trtbuild.model.names import nearest
 from trtbuild.precision.graph import attributes
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.sites import DEFAULT_OPS, Site, find_sites
 
 Eight = Literal["int8", "fp8"]
+
+EXCLUDED = "excluded by the recipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Choice:
 def choose(model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float]) -> Choice:
     """What of a prepared float32 model is quantized, given the calibrated tensors.
 
-    Raises StageError for an operator that the model lacks, a pattern that matches nothing, and
-    where nothing is left to quantize.
+    Raises OptionError for an operator that the model lacks, a pattern that matches nothing, and
+    where the recipe excludes all that could be quantized; StageError where nothing else is left.
     """
     _require_present(model, wish)
     excluded = select_nodes(model, wish.exclude, key="exclude")
@@ -86,7 +88,7 @@ def _refusal(
 ) -> str:
     """Why a node is not quantized; empty where it is."""
     if site.node in excluded:
-        return "excluded by the recipe"
+        return EXCLUDED
     if any(name not in amax for _, name in site.activations):
         return "not in the calibration table"
     if site.op_type in ("MatMul", "Gemm") and site.weight is None and not wish.attention:
@@ -123,7 +125,7 @@ def _require_present(model: onnx.ModelProto, wish: Wish) -> None:
     present = {node.op_type for node in model.graph.node}
     for op_type in wish.op_types:
         if op_type not in present:
-            raise StageError(
+            raise OptionError(
                 f"the model has no {op_type}{nearest(op_type, present)}",
                 where="op_types",
                 hint=f"its operators are {', '.join(sorted(present))}",
@@ -137,7 +139,8 @@ def _nothing(wish: Wish, wanted: Sequence[str], left_out: Sequence[LeftOut]) -> 
         if left_out
         else (f"the model has no {', '.join(wanted)} with a floating-point input")
     )
-    return StageError(
+    kind = OptionError if reasons == [EXCLUDED] else StageError
+    return kind(
         f"no node is left to quantize to {wish.kind}: {why}",
         hint="change op_types or exclude, or leave the precision out: it would change nothing",
     )

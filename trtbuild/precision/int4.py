@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from trtbuild.errors import StageError
+from trtbuild.errors import OptionError, StageError
 from trtbuild.model.inputs import Array, Arrays
 from trtbuild.precision import blocks
-from trtbuild.precision.choice import LeftOut
+from trtbuild.precision.choice import EXCLUDED, LeftOut
 from trtbuild.precision.graph import attributes
 from trtbuild.precision.moments import Moments, measure_moments
 from trtbuild.precision.names import select_nodes
@@ -77,7 +77,8 @@ def find_layers(
 ) -> tuple[tuple[Layer, ...], tuple[LeftOut, ...]]:
     """The products with a constant matrix, and those of them that cannot be quantized.
 
-    Raises StageError for a pattern that matches nothing, and where no layer is left.
+    Raises OptionError for a pattern that matches nothing, and where the recipe excludes all
+    layers; StageError where there is none.
     """
     excluded = select_nodes(model, wish.exclude, key="exclude")
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -93,9 +94,11 @@ def find_layers(
         else:
             layers.append(Layer(node.name, node.input[0], weight.name, weight.dims[0]))
     if not layers:
-        reasons = "; ".join(sorted({item.reason for item in left_out})) or "it has no such product"
-        raise StageError(
-            f"no product with a constant matrix is left to quantize to int4: {reasons}",
+        reasons = sorted({item.reason for item in left_out})
+        kind = OptionError if reasons == [EXCLUDED] else StageError
+        why = "; ".join(reasons) or "it has no such product"
+        raise kind(
+            f"no product with a constant matrix is left to quantize to int4: {why}",
             hint="int4 is for linear layers: leave it out for this model, or change block_size",
         )
     return tuple(layers), tuple(left_out)
@@ -141,7 +144,7 @@ def _refusal(
     node: onnx.NodeProto, weight: onnx.TensorProto, wish: Wish, excluded: frozenset[str]
 ) -> str:
     if node.name in excluded:
-        return "excluded by the recipe"
+        return EXCLUDED
     if weight.data_type != onnx.TensorProto.FLOAT:
         return "not float32"
     if weight.dims[0] % wish.block:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
-from trtbuild.errors import StageError
+from trtbuild.errors import OptionError
 from trtbuild.model.names import nearest
 
 
@@ -30,7 +30,7 @@ def select_nodes(model: onnx.ModelProto, patterns: Sequence[str], *, key: str) -
     A pattern is a node's name, an operator type, or a glob over names ("/encoder/*", where "*"
     also goes over slashes). `key` is what the recipe calls the list, for messages.
 
-    Raises StageError where patterns match nothing, with the names that are near.
+    Raises OptionError where patterns match nothing, with the names that are near.
     """
     nodes = model.graph.node
     found: set[str] = set()
@@ -50,12 +50,12 @@ def _means(pattern: str, node: onnx.NodeProto) -> bool:
     return pattern in (node.name, node.op_type) or fnmatch.fnmatchcase(node.name, pattern)
 
 
-def _nothing_matches(lost: Sequence[str], nodes: Iterable[onnx.NodeProto], key: str) -> StageError:
+def _nothing_matches(lost: Sequence[str], nodes: Iterable[onnx.NodeProto], key: str) -> OptionError:
     candidates = {text for node in nodes for text in (node.name, node.op_type)}
     lines = []
     for pattern in lost:
         lines.append(f"'{pattern}' matches no node{nearest(pattern, candidates)}")
-    return StageError(
+    return OptionError(
         "; ".join(lines),
         where=key,
         hint="give node names, patterns of them with *, or operator types such as Softmax; "

@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from trtbuild.errors import TrtbuildError
+from trtbuild.errors import OptionError, TrtbuildError
 from trtbuild.stages.base import StageContext
 from trtbuild.stages.watch import Watch
 
@@ -79,7 +79,14 @@ def main(arguments: list[str]) -> int:
         importlib.import_module(request["module"]).run(context)
     except TrtbuildError as error:
         _log()
-        reporter.send(event="error", what=error.what, where=error.where, hint=error.hint, bug=False)
+        reporter.send(
+            event="error",
+            what=error.what,
+            where=error.where,
+            hint=error.hint,
+            bug=False,
+            option=isinstance(error, OptionError),
+        )
         return 1
     except MemoryError:
         _log()

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.errors import StageError
+from trtbuild.errors import OptionError
 from trtbuild.model.inputs import parse_inputs
 from trtbuild.model.onnx_file import (
     canonicalise,
@@ -78,7 +78,7 @@ def _require_types(model: onnx.ModelProto, declared: dict[str, str]) -> None:
     for item in (*input_types(model), *output_types(model)):
         wanted = declared.get(item.name, item.dtype)
         if item.dtype != wanted:
-            raise StageError(
+            raise OptionError(
                 f"'{item.name}' is {item.dtype} after the conversion, but should be {wanted}",
                 where=item.name,
                 hint=f"write `dtype: {item.dtype}` for it in the recipe, or set keep_io_types",
