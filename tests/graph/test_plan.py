@@ -102,3 +102,29 @@ def test_shapes_outside_the_profile_that_is_measured_are_refused(project: Projec
     result = project.trtbuild("validate", "tiny.yaml")
     assert result.code == 2
     assert "x:2x4 makes x [2, 4], built is [4, 4] to [8, 4]" in result.err
+
+
+@pytest.mark.parametrize("base", ["fp16", "bf16"])
+@pytest.mark.parametrize("precision", ["int8", "fp8", "int4"])
+def test_inputs_may_have_the_type_of_a_base(project: Project, precision: str, base: str) -> None:
+    options = f"{{base: {base}, keep_io_types: false}}"
+    recipe = RECIPE.replace("[fp32]", f"{{{precision}: {options}}}")
+    project.tiny(recipe + "calibration: {dataset: {npz: data.npz}}\n")
+    if precision != "int4":  # no block of it fits into the tiny model's 4 channels
+        result = project.run()
+        assert result.code == 0, result.err + result.out
+        built = json.loads((project.folder / f"build/tiny/{precision}/build.json").read_text())
+        types = {item["dtype"] for item in (*built["inputs"], *built["outputs"])}
+        assert types == {{"fp16": "float16", "bf16": "bfloat16"}[base]}
+    (loaded,) = load_recipes([project.folder / "tiny.yaml"])
+    by_id = {task.id: task for task in plan(loaded)}
+    assert by_id[f"build:{precision}"].options["base"] == base
+
+
+def test_a_build_does_not_depend_on_a_base_that_its_inputs_do_not_show(project: Project) -> None:
+    project.tiny(RECIPE.replace("[fp32]", "{int8: {base: fp16}, fp16: {keep_io_types: false}}"))
+    project.replace("tiny.yaml", "verify:", "calibration: {random: {seed: 0}}\nverify:")
+    (recipe,) = load_recipes([project.folder / "tiny.yaml"])
+    builds = [task.options for task in plan(recipe) if task.stage == "build"]
+    assert len(builds) == 2
+    assert not [options for options in builds if "base" in options]

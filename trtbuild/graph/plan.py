@@ -160,6 +160,7 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
         "backend": recipe.build.backend,
         "precision": variant,
         "inputs": _after_surgery(recipe, [_profile(item) for item in recipe.inputs]),
+        **_lowered(recipe, variant),
         **recipe.build.options,
         **_profiles(recipe),
         **_tf32(recipe, variant),
@@ -175,6 +176,13 @@ def _profiles(recipe: Recipe) -> Options:
     profiles: Any = recipe.build.options.get("profiles", ())
     renamed: list[Any] = [{names.get(n, n): v for n, v in shapes.items()} for shapes in profiles]
     return {"profiles": renamed} if renamed else {}
+
+
+def _lowered(recipe: Recipe, variant: str) -> Options:
+    """The base of a variant whose inputs and outputs have its type: the name does not tell it."""
+    options = recipe.precisions[variant]
+    lowers = not options.get("keep_io_types", True) and options.get("base", "fp32") != "fp32"
+    return {"base": options["base"]} if lowers else {}
 
 
 def _tf32(recipe: Recipe, variant: str) -> Options:

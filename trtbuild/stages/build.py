@@ -37,11 +37,11 @@ def run(context: StageContext) -> None:
     """Role `model` -> engine.plan (the pure plan), build.json and build.log.
 
     With a timing cache of the recipe's own also timing.cache.
-    Options: backend, precision, inputs, and the keys of `trtbuild.recipe.build_table`. Further
-    roles: `plugins/KIND/NUMBER` and `timing_cache`. build.json holds nothing that differs from
-    run to run but what follows from the engine's own bytes. Raises StageError where the model,
-    the inputs or an option are refused, MissingPackage or UsageError where the backend cannot be
-    used.
+    Options: backend, precision, inputs, and the keys of `trtbuild.recipe.build_table`; base, where
+    float32 inputs have the type of that precision. Further roles: `plugins/KIND/NUMBER` and
+    `timing_cache`. build.json holds nothing that differs from run to run but what follows from
+    the engine's own bytes. Raises StageError where the model, the inputs or an option are refused,
+    MissingPackage or UsageError where the backend cannot be used.
     """
     options: Any = context.options
     flavour = load_backend(options["backend"])
@@ -52,7 +52,7 @@ def run(context: StageContext) -> None:
         order = Order(
             model=Path(model.name),
             inputs=tuple(map(_input, options["inputs"])),
-            precision=options["precision"],
+            base=options.get("base") or options["precision"],
             settings={key: value for key, value in options.items() if key in _SETTINGS},
             plugins=plugins_of(context.inputs),
             timing=_timing(context, flavour),

@@ -59,12 +59,12 @@ class Built:
 class Order:
     """What is to be built: the model, the recipe's inputs and options, and what goes with them.
 
-    `precision` says which dtype the inputs may have been lowered to.
+    `base` is the precision that the inputs may have been lowered to.
     """
 
     model: Path
     inputs: tuple[Input, ...]
-    precision: str
+    base: str
     settings: Settings
     plugins: Plugins = NONE
     timing: TimingPlan | None = None
@@ -79,7 +79,7 @@ def build_engine(log: Log, order: Order, plan: Path, report: Report) -> Built:
     report("parsing the ONNX file", None)
     parsed = parse_onnx(log, order.model, order.settings, order.plugins)
     there = network_inputs(parsed.network)
-    ranges = profile_ranges(order.inputs, there, order.precision)
+    ranges = profile_ranges(order.inputs, there, order.base)
     profiles = _profiles(order, there) or ((ranges,) if ranges else ())
     config = _config(log, order, parsed)
     for profile in profiles:
@@ -117,7 +117,7 @@ def _profiles(order: Order, there: tuple[NetworkInput, ...]) -> tuple[tuple[Rang
         profile_ranges(
             tuple(item.in_profile(shapes.get(item.name)) for item in order.inputs),
             there,
-            order.precision,
+            order.base,
         )
         for shapes in order.settings.get("profiles", ())
     )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from trtbuild.recipe.model import Input, Shape
 
 LOWERED = {"fp16": "float16", "bf16": "bfloat16"}
-"""The dtype that a precision may give to inputs that the recipe calls float32."""
+"""The dtype that a precision may give to inputs that the recipe calls float32, by itself or as the
+base of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ def network_inputs(network: Any) -> tuple[NetworkInput, ...]:
 
 
 def profile_ranges(
-    recipe: tuple[Input, ...], network: tuple[NetworkInput, ...], precision: str
+    recipe: tuple[Input, ...], network: tuple[NetworkInput, ...], base: str
 ) -> tuple[Range, ...]:
     """What each input that needs it must be built for; empty for a static model.
 
+    `base` is what the graph computes in where it is not quantized: fp16 may have lowered inputs.
     Raises StageError with every input where the recipe and the network contradict each other.
     """
     written = {item.name: item for item in recipe}
@@ -80,7 +82,7 @@ def profile_ranges(
         if item is None:
             problems += _unwritten(there, recipe)
             continue
-        found = [*_type_problems(item, there, precision), *_shape_problems(item, there)]
+        found = [*_type_problems(item, there, base), *_shape_problems(item, there)]
         problems += found
         if there.dynamic and not found:
             ranges.append(_range(item, there))
@@ -140,8 +142,8 @@ def _unwritten(there: NetworkInput, recipe: tuple[Input, ...]) -> Iterator[_Prob
         )
 
 
-def _type_problems(item: Input, there: NetworkInput, precision: str) -> Iterator[_Problem]:
-    lowered = item.dtype == "float32" and there.dtype == LOWERED.get(precision)
+def _type_problems(item: Input, there: NetworkInput, base: str) -> Iterator[_Problem]:
+    lowered = item.dtype == "float32" and there.dtype == LOWERED.get(base)
     if item.dtype != there.dtype and not lowered:
         yield _Problem(
             f"{_described(there)} is {item.dtype} in the recipe",
