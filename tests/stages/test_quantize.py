@@ -128,15 +128,18 @@ def test_an_overflow_is_named_with_its_value_and_kept_out_of_float16(stage: Stag
     model, document = stage.run(overflowing(), X, CASES)
     expected = evaluate(overflowing(), CASES[0])
     assert np.abs(evaluate(model, CASES[0]) - expected).max() < 0.02 * np.abs(expected).max()
-    assert [item["tensor"] for item in document["overflow"]] == ["square", "above", "huge"]
+    assert [item["tensor"] for item in document["large"]] == ["above", "square", "huge", "big"]
     square = (
         np.maximum(
             CASES[0]["x"] @ onnx.numpy_helper.to_array(overflowing().graph.initializer[0]), 0
         )
         * 1e5
     ) ** 2
-    assert document["overflow"][0]["largest"] == pytest.approx(square.max(), rel=1e-4)
-    assert "'square'" in " ".join(stage.reporter.warnings)
+    assert document["large"][0]["largest"] == pytest.approx(square.max(), rel=1e-4)
+    (told,) = stage.reporter.warnings
+    assert told.startswith("4 of 7 nodes stay in fp32, since 4 tensors come near fp16's 65504 or ")
+    assert "the limit is 16376, 512 where they are added up" in told
+    assert told.endswith(f"the furthest is 'above' with {document['large'][0]['largest']:.4g}")
 
 
 def test_a_mask_constant_is_saturated_so_that_no_nan_comes_out(stage: Stage) -> None:
@@ -154,6 +157,7 @@ def test_a_large_variance_keeps_its_node_in_float32(stage: Stage) -> None:
     case = {"x": np.random.default_rng(3).standard_normal((2, 3, 4, 4)).astype(np.float32)}
     model, document = stage.run(normalisation(), [declaration("x", 3, 4, 4)], [case])
     assert document["saturated"] == []
+    assert "the furthest is 'variance' with 1e+08" in stage.reporter.warnings[0]
     assert [(kept["node"], kept["reason"]) for kept in document["kept_fp32"]] == [("norm", "range")]
     assert evaluate(model, case) == pytest.approx(evaluate(normalisation(), case), abs=5e-3)
 
@@ -347,5 +351,66 @@ def test_a_mask_that_hides_does_not_keep_an_attention_in_float32(stage: Stage) -
     for mask in (-10000.0, -3.4e38):
         model, document = stage.run(attention(mask), inputs, [case])
         assert document["nodes"] == {"fp16": 4, "fp32": 0}
-        assert document["overflow"] == []
+        assert document["large"] == []
         assert evaluate(model, case) == pytest.approx(evaluate(attention(mask), case), abs=2e-3)
+
+
+def perceptron(scale: float) -> tuple[onnx.ModelProto, Arrays]:
+    """A product, a ReLU and another product, and a case whose input reaches the scale."""
+    model = make(
+        [
+            helper.make_node("MatMul", ["x", "w1"], ["h"], "first"),
+            helper.make_node("Relu", ["h"], ["r"], "relu"),
+            helper.make_node("MatMul", ["r", "w2"], ["y"], "second"),
+        ],
+        {"x": ["n", 8]},
+        ["y"],
+        {"w1": np.eye(8, dtype=np.float32), "w2": weights(8, 4)},
+    )
+    return model, {"x": np.linspace(-scale, scale, 32, dtype=np.float32).reshape(4, 8)}
+
+
+def test_large_values_that_fit_are_computed_in_float16(stage: Stage) -> None:
+    model, case = perceptron(10_000.0)
+    cast, document = stage.run(model, X, [case])
+    assert document["nodes"] == {"fp16": 3, "fp32": 0}
+    assert stage.reporter.warnings == []
+    expected = evaluate(model, case)
+    assert np.abs(evaluate(cast, case) - expected).max() < 2e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(("precision", "base"), [("fp16", None), ("int8", "fp16")])
+def test_that_no_node_is_in_the_base_is_said_with_the_reason(
+    stage: Stage, precision: str, base: str | None
+) -> None:
+    model, case = perceptron(20_000.0)
+    stage.calibrate({"x": 20_000.0, "r": 20_000.0})
+    _, document = stage.run(model, X, [case], precision=precision, base=base)
+    fp32 = 3 if base is None else 1
+    assert document["nodes"] == {"fp16": 0, "fp32": 3} if base is None else {"fp32": 1, "int8": 2}
+    assert {kept["reason"] for kept in document["kept_fp32"]} == {"range"}
+    told, nowhere = stage.reporter.warnings
+    assert "3 of 3 nodes stay in fp32" in told
+    assert "the furthest is 'y' with 2.6" in told
+    assert nowhere == (
+        f"no node of the graph is in fp16, and {fp32} of 3 are in fp32: `kept_fp32` in "
+        "quantize.json says why"
+    )
+
+
+def test_what_adds_up_has_a_lower_limit_than_what_does_not(stage: Stage) -> None:
+    axes = np.array([1], np.int64)
+    model = make(
+        [
+            helper.make_node("ReduceMean", ["x", "axes"], ["m"], "mean"),
+            helper.make_node("Sub", ["x", "m"], ["y"], "sub"),
+        ],
+        {"x": ["n", 8]},
+        ["y"],
+        {"axes": axes},
+    )
+    for scale, nodes in ((500.0, 2), (600.0, 1)):
+        _, case = perceptron(scale)
+        _, document = stage.run(model, X, [case])
+        assert document["nodes"] == {"fp16": nodes, "fp32": 2 - nodes}
+    assert [kept["node"] for kept in document["kept_fp32"]] == ["mean"]

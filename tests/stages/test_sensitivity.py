@@ -165,3 +165,19 @@ def test_int4_layers_are_measured_on_the_calibration_data(stage: Stage) -> None:
 def test_float32_has_nothing_to_measure(stage: Stage) -> None:
     with pytest.raises(StageError, match="'fp32' has no nodes in low precision"):
         stage.run(residual(), images(), precision="fp32")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"keep_fp32": ["*"]}, "7 are kept in fp32 by `keep_fp32`"),
+        ({"keep_fp32": ["matmul", "relu", "add"]}, "4 are kept in fp32 for their values, the"),
+    ],
+)
+def test_where_every_node_is_kept_there_is_nothing_to_measure(
+    stage: Stage, options: dict[str, Any], why: str
+) -> None:
+    case = {"x": np.random.default_rng(7).standard_normal((4, 8)).astype(np.float32)}
+    with pytest.raises(StageError, match="there is no node to measure in fp16") as caught:
+        stage.run(overflowing(), case, precision="fp16", **options)
+    assert why in caught.value.what

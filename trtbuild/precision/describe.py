@@ -40,9 +40,9 @@ def describe(result: Lowered | Quantized, precision: str, base: str, tool: str) 
 
 
 def _casts(lowered: Lowered | None) -> dict[str, Any]:
-    """What stayed in float32 and why, what was saturated, and what goes beyond float16."""
+    """What stayed in float32 and why, what was saturated, and what is too large to be cast."""
     if lowered is None:
-        return {"kept_fp32": [], "saturated": [], "overflow": []}
+        return {"kept_fp32": [], "saturated": [], "large": []}
     return {
         "kept_fp32": [
             {"node": kept.node, "op_type": kept.op_type, "reason": kept.reason}
@@ -52,8 +52,8 @@ def _casts(lowered: Lowered | None) -> dict[str, Any]:
             {"tensor": constant.tensor, "largest": constant.largest}
             for constant in lowered.saturated
         ],
-        "overflow": [
+        "large": [
             {"tensor": tensor, "largest": largest if math.isfinite(largest) else None}
-            for tensor, largest in lowered.overflow
+            for tensor, largest in lowered.large
         ],
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import onnx
 
-from trtbuild.precision.autocast import DATA_MAX, Low
+from trtbuild.precision.autocast import SUMMED, Low
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.constants import LARGEST, Constant, beyond, saturate
 from trtbuild.precision.magnitudes import measure_magnitudes
@@ -16,20 +17,19 @@ from trtbuild.precision.saturation import harmless
 Progress = Callable[[str, float | None], None]
 """One line of what is being done, and the fraction done where it is known."""
 
-_HIDING = DATA_MAX / 2  # what a mask is worth while ranges are measured: it still hides all
+_MASK, _HIDING = 512.0, 256.0
+"""Constants beyond the one are worth the other while ranges are measured, where they only mask: it
+still hides all, and several of them add up to little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """`large`: tensors whose nodes must stay in float32, with their largest magnitudes.
-
-    `saturated`: constants that were brought into the type's range. `overflow`: tensors that go
-    beyond it, the largest first; they are among the large ones.
+    """`large`: tensors that are too large for some node in the type, with their largest magnitudes,
+    the largest first. `saturated`: constants that were brought into the type's range.
     """
 
     large: Mapping[str, float]
     saturated: tuple[Constant, ...]
-    overflow: tuple[tuple[str, float], ...]
 
 
 def find_headroom(
@@ -50,20 +50,24 @@ def find_headroom(
     names = harmless(model, outside, limit, cases)
     saturate(model, names, limit)
     found = {} if low == "bf16" else _magnitudes(_unmasked(model, cases), cases, progress)
-    large = {name: magnitude for name, magnitude in found.items() if not magnitude <= DATA_MAX}
-    # A constant's own magnitude says nothing about rounding errors: it may be what fits the type.
+    large = {name: magnitude for name, magnitude in found.items() if not magnitude <= SUMMED}
+    # A constant is what it is on any data: it may be as large as what the type holds.
     large.update((constant.tensor, constant.largest) for constant in beyond(model, limit))
-    over = [(name, magnitude) for name, magnitude in found.items() if not magnitude <= limit]
     return Headroom(
-        large,
+        dict(sorted(large.items(), key=_furthest)),
         tuple(constant for constant in outside if constant.tensor in names),
-        tuple(sorted(over, key=lambda item: -item[1])),
     )
+
+
+def _furthest(item: tuple[str, float]) -> tuple[float, str]:
+    """An order with what is no number first: it is beyond everything."""
+    name, magnitude = item
+    return (-math.inf if math.isnan(magnitude) else -magnitude), name
 
 
 def _unmasked(model: onnx.ModelProto, cases: Cases) -> onnx.ModelProto:
     """The model, or a copy in which masks are no larger than what they need to hide."""
-    masks = harmless(model, beyond(model, DATA_MAX), _HIDING, cases)
+    masks = harmless(model, beyond(model, _MASK), _HIDING, cases)
     if not masks:
         return model
     copy = onnx.ModelProto()

@@ -11,7 +11,6 @@ from trtbuild.precision.autocast import OPSETS, KeepRule, Low, cast_down
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.constants import Constant
 from trtbuild.precision.headroom import Progress, find_headroom
-from trtbuild.precision.limits import KEPT_OPS
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.obtained import node_types
 from trtbuild.precision.prepare import prepare
@@ -32,14 +31,14 @@ class Kept:
 class Lowered:
     """A model in a lower floating type, and what is worth telling of it.
 
-    `overflow` are the tensors beyond float16's range, the largest first; their nodes stay in
-    float32.
+    `large` are the tensors that nodes stay in float32 for, since they come near the type's largest
+    value or go beyond it, with their largest magnitudes, the largest first.
     """
 
     model: onnx.ModelProto
     kept: tuple[Kept, ...]
     saturated: tuple[Constant, ...]
-    overflow: tuple[tuple[str, float], ...]
+    large: tuple[tuple[str, float], ...]
 
 
 def lower(
@@ -63,11 +62,12 @@ def lower(
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
     headroom = find_headroom(model, low, keep, cases, progress)
     progress(f"casting to {low}", 0.7)
-    rule = KeepRule(model, keep, headroom.large, KEPT_OPS[low])
+    rule = KeepRule(model, low, keep, headroom.large)
     lowered = cast_down(
         model, low, keep_io_types=keep_io_types, rule=rule, opset=max(opset, OPSETS[low])
     )
-    return Lowered(lowered, _kept(lowered, rule), headroom.saturated, headroom.overflow)
+    large = tuple((name, most) for name, most in headroom.large.items() if name in rule.too_large)
+    return Lowered(lowered, _kept(lowered, rule), headroom.saturated, large)
 
 
 def _kept(lowered: onnx.ModelProto, rule: KeepRule) -> tuple[Kept, ...]:

@@ -6,19 +6,21 @@ measured on float32, where only the Q/DQ differ.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
 
+from trtbuild.errors import StageError
 from trtbuild.model.inputs import Arrays
 from trtbuild.precision import int4, qdq
 from trtbuild.precision.autocast import KeepRule, Low
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.choice import Wish, choose
 from trtbuild.precision.headroom import Progress, find_headroom
-from trtbuild.precision.limits import KEPT_OPS
 from trtbuild.precision.names import select_nodes
+from trtbuild.precision.obtained import node_types
 from trtbuild.precision.opset import raise_opset
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.switchboard import round_inputs
@@ -35,13 +37,19 @@ class Pair:
 def cast_pair(
     model: onnx.ModelProto, low: Low, keep_fp32: tuple[str, ...], cases: Cases, progress: Progress
 ) -> Pair:
-    """For fp16 and bf16: every node that `lower` would cast rounds what it reads."""
+    """For fp16 and bf16: every node that `lower` would cast rounds what it reads.
+
+    Raises StageError where it would cast none.
+    """
     prepare(model)
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
     large = find_headroom(model, low, keep, cases, progress).large
-    rule = KeepRule(model, keep, large, KEPT_OPS[low])
+    rule = KeepRule(model, low, keep, large)
+    lowered = {node.name for node in model.graph.node if not rule.check(node)}
+    if not lowered & node_types(model).keys():
+        raise _nothing(low, rule, large)
     rounded = _copy(model)
-    round_inputs(rounded, {n.name for n in model.graph.node if not rule.check(n)}, low)
+    round_inputs(rounded, lowered, low)
     return Pair(model, rounded)
 
 
@@ -68,6 +76,22 @@ def weight_pair(
     rounded = _copy(exact)
     qdq.place_blocks(rounded, found, wish.block)
     return Pair(exact, rounded)
+
+
+def _nothing(low: Low, rule: KeepRule, large: Mapping[str, float]) -> StageError:
+    """That no node would be cast, with what keeps them all."""
+    told = {
+        "recipe": "by `keep_fp32`",
+        "range": "for their values"
+        + "".join(f", the largest in '{name}' with {large[name]:.4g}" for name in list(large)[:1]),
+        "backend": "since the backend refuses their operators",
+    }
+    counts = Counter(rule.reasons.values())
+    why = "; ".join(f"{count} are kept in fp32 {told[reason]}" for reason, count in counts.items())
+    return StageError(
+        f"there is no node to measure in {low}: {why or 'none computes in fp32'}",
+        hint="keep fewer nodes in `keep_fp32`, or take bf16, which has the range of fp32",
+    )
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

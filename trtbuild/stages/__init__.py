@@ -116,7 +116,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "quantize",
-            1,
+            2,
             "trtbuild.stages.quantize",
             (MODEL, Output("report", ("quantize.json",))),
             _quantize,

@@ -16,6 +16,7 @@ from trtbuild.model.onnx_file import (
     output_types,
     save_model,
 )
+from trtbuild.precision.autocast import MARGIN, SUMMED
 from trtbuild.precision.cases import open_cases
 from trtbuild.precision.constants import LARGEST
 from trtbuild.precision.describe import describe
@@ -24,6 +25,7 @@ from trtbuild.stages.convert import convert
 from trtbuild.stages.wishes import base_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import onnx
@@ -52,10 +54,11 @@ def run(context: StageContext) -> None:
     context.reporter.progress("checking and writing", 0.95)
     target = result.model
     lowered = result if isinstance(result, Lowered) else result.lowered
+    base = base_of(options)
+    document = describe(result, options["precision"], base, _tool(lowered))
     if lowered is not None:
-        _warn(lowered, base_of(options), context.reporter)
+        _warn(lowered, base, document["nodes"], context.reporter)
     _require_types(target, declared)
-    document = describe(result, options["precision"], base_of(options), _tool(lowered))
     _write(target, context.outputs / "model.onnx")
     (context.outputs / "quantize.json").write_text(json.dumps(document, indent=1) + "\n")
 
@@ -91,17 +94,26 @@ def _write(model: onnx.ModelProto, path: Path) -> None:
     check_model(path)
 
 
-def _warn(lowered: Lowered, base: str, reporter: Reporter) -> None:
+def _warn(lowered: Lowered, base: str, nodes: Mapping[str, int], reporter: Reporter) -> None:
+    """Say what the user may not expect; `nodes` counts the graph's by the type they compute in."""
     for constant in lowered.saturated:
         reporter.warn(
             f"constant '{constant.tensor}' reaches {constant.largest:.4g}, beyond {base}: "
             f"saturated to {LARGEST[base]:.5g}, which leaves the float32 outputs as they are"
         )
-    if lowered.overflow:
-        tensor, largest = lowered.overflow[0]
+    total, highest = sum(nodes.values()), LARGEST[base]
+    if lowered.large:
+        tensor, largest = lowered.large[0]
+        kept = sum(item.reason == "range" for item in lowered.kept)
         reporter.warn(
-            f"{len(lowered.overflow)} tensors go beyond {base}'s {LARGEST[base]:.5g}, the furthest "
-            f"'{tensor}' with {largest:.4g}: the nodes that make and read them stay in float32"
+            f"{kept} of {total} nodes stay in fp32, since {len(lowered.large)} tensors come near "
+            f"{base}'s {highest:.5g} or go beyond it (the limit is {highest / MARGIN:.5g}, "
+            f"{SUMMED:.5g} where they are added up): the furthest is '{tensor}' with {largest:.4g}"
+        )
+    if not nodes.get(base) and nodes["fp32"]:
+        reporter.warn(
+            f"no node of the graph is in {base}, and {nodes['fp32']} of {total} are in fp32: "
+            "`kept_fp32` in quantize.json says why"
         )
 
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 LOW_PRECISIONS = ("fp16", "bf16", "int8", "fp8", "int4")
 """Variants that must have something which computes in that type."""
 
+KEPT_HINT = (
+    "`kept_fp32` in quantize.json says why nodes stay in fp32: for `recipe` keep fewer nodes "
+    "(`keep_fp32`), for `range` take bf16; or leave this precision out"
+)
+
 
 class Obtained:
     """Notes what a variant computes in, and fails it where its own type is nowhere.
@@ -77,7 +82,7 @@ class Obtained:
         if wanted in LOW_PRECISIONS and types and not types.get(wanted):
             self._result.fail(
                 f"none of the {what} in {wanted}: {_shares(types)}",
-                "keep fewer nodes in fp32 (`keep_fp32`), or leave this precision out",
+                KEPT_HINT,
             )
 
 
