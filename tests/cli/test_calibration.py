@@ -199,6 +199,8 @@ def assert_said(result: Result, code: int, *texts: str) -> None:
             '{fp16: {keep_fp32: ["conv9*"]}}',
             ("keep_fp32: 'conv9*' matches no node", "did you mean"),
         ),
+        ("{int8: {keep_fp32: [nope]}}", ("keep_fp32: 'nope' matches no node", "operators are")),
+        ("{int4: {keep_fp32: [nope]}}", ("keep_fp32: 'nope' matches no node", "operators are")),
         ("{int8: {exclude: [Softmax]}}", ("exclude: 'Softmax' matches no node", "operators are")),
         ("{int8: {op_types: [MaxPool]}}", ("op_types: the model has no MaxPool", "are Add")),
         ("{int4: {}}", ("input channels that 128 does not divide", "change block_size")),

@@ -269,3 +269,17 @@ def test_int8_without_calibration_is_told(project: Project) -> None:
     result = project.trtbuild("sensitivity", "net.yaml", "--precision", "int8")
     assert result.code == 2
     assert "int8 needs data to calibrate on" in result.err
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize("option", ["exclude", "keep_fp32"])
+def test_a_pattern_that_matches_nothing_is_named_at_its_line(
+    project: Project, option: str, precision: str
+) -> None:
+    project.replace("net.yaml", "  int8:\n", f"  {precision}: {{{option}: [nope]}}\n")
+    if precision == "int4":
+        project.replace("net.yaml", "{int8: {snr_db: 30}}", "{}")
+    result = project.trtbuild("sensitivity", "net.yaml", "--precision", precision)
+    assert result.code == 1, result.out + result.err
+    place = f"net.yaml:8:10 precisions.{precision}.{option}: 'nope' matches no node"
+    assert place in result.err

@@ -124,7 +124,9 @@ def test_a_node_kept_in_float32_gets_neither_casts_nor_pairs() -> None:
         residual(), Wish("int8"), table(), ground("fp16", keep_fp32=("conv2",))
     )
     assert node_types(result.model)["conv2"] == "fp32"
-    assert [(x.node, x.reason) for x in result.left_out] == [("conv2", "excluded by the recipe")]
+    assert [(x.node, x.reason) for x in result.left_out] == [
+        ("conv2", "kept in fp32 by the recipe")
+    ]
     assert result.lowered is not None
     assert [(x.node, x.reason) for x in result.lowered.kept] == [("conv2", "recipe")]
 

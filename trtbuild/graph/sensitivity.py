@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trtbuild.errors import UsageError
+from trtbuild.errors import StageError, UsageError
 from trtbuild.graph.action import Task
 from trtbuild.graph.request import inputs_of, request_of
 from trtbuild.graph.session import Session
@@ -95,7 +95,7 @@ def measure(session: Session, search: Search) -> tuple[dict[str, Any], Path] | N
                 write_file(known, written.read_bytes())
         if execution.error is not None:
             workspace.keep_failure(replace(task, stage="sensitivity"), execution.log, [])
-            raise execution.error
+            raise _located(execution.error, recipe, task)
         document: dict[str, Any] = json.loads(written.read_bytes())
     keeping = document["keeping"]
     nodes = keeping["nodes"] if keeping["enough"] else []
@@ -103,6 +103,16 @@ def measure(session: Session, search: Search) -> tuple[dict[str, Any], Path] | N
     place = workspace.path(task, FILE)
     write_file(place, json.dumps(document, indent=1).encode() + b"\n")
     return document, place
+
+
+def _located(error: StageError, recipe: Recipe, task: Task) -> StageError:
+    """The error with the place in the recipe: of the option that it names, else of the variant."""
+    key = (*task.where, error.where)
+    if key in recipe.positions:
+        where = recipe.where(*key)
+    else:
+        where = ": ".join(filter(None, (recipe.where(*task.where), error.where)))
+    return StageError(error.what, where=where, hint=error.hint)
 
 
 def _file_name(recipe: Recipe, task: Task) -> str:

@@ -17,8 +17,6 @@ from trtbuild.precision.sites import DEFAULT_OPS, Site, find_sites
 
 Eight = Literal["int8", "fp8"]
 
-EXCLUDED = "excluded by the recipe"
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -52,14 +50,26 @@ class Choice:
     left_out: tuple[LeftOut, ...]
 
 
-def choose(model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float]) -> Choice:
+EXCLUDED, KEPT = "excluded by the recipe", "kept in fp32 by the recipe"
+"""Why a node is left out that the recipe names."""
+
+
+def choose(
+    model: onnx.ModelProto,
+    wish: Wish,
+    amax: Mapping[str, float],
+    kept: frozenset[str] = frozenset(),
+) -> Choice:
     """What of a prepared float32 model is quantized, given the calibrated tensors.
 
+    `kept` are the nodes that stay in float32 altogether.
+
     Raises OptionError for an operator that the model lacks, a pattern that matches nothing, and
-    where the recipe excludes all that could be quantized; StageError where nothing else is left.
+    where the recipe leaves out all that could be quantized; StageError where nothing else is left.
     """
     _require_present(model, wish)
-    excluded = select_nodes(model, wish.exclude, key="exclude")
+    named = dict.fromkeys(select_nodes(model, wish.exclude, key="exclude"), EXCLUDED)
+    named |= dict.fromkeys(kept, KEPT)
     nodes = {node.name: node for node in model.graph.node}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     wanted = wish.op_types or DEFAULT_OPS
@@ -68,7 +78,8 @@ def choose(model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float]) -> Cho
     for site in find_sites(model):
         if site.op_type not in wanted:
             continue
-        reason = _refusal(site, wish, nodes[site.node], shapes, amax, excluded)
+        node = nodes[site.node]
+        reason = named.get(site.node) or _refusal(site, wish, node, shapes, amax)
         if reason:
             left_out.append(LeftOut(site.node, site.op_type, reason))
         else:
@@ -84,11 +95,8 @@ def _refusal(
     node: onnx.NodeProto,
     shapes: Mapping[str, tuple[int, ...]],
     amax: Mapping[str, float],
-    excluded: frozenset[str],
 ) -> str:
-    """Why a node is not quantized; empty where it is."""
-    if site.node in excluded:
-        return EXCLUDED
+    """Why a node cannot be quantized, or does not pay; empty where it is."""
     if any(name not in amax for _, name in site.activations):
         return "not in the calibration table"
     if site.op_type in ("MatMul", "Gemm") and site.weight is None and not wish.attention:
@@ -139,7 +147,7 @@ def _nothing(wish: Wish, wanted: Sequence[str], left_out: Sequence[LeftOut]) -> 
         if left_out
         else (f"the model has no {', '.join(wanted)} with a floating-point input")
     )
-    kind = OptionError if reasons == [EXCLUDED] else StageError
+    kind = OptionError if left_out and {EXCLUDED, KEPT}.issuperset(reasons) else StageError
     return kind(
         f"no node is left to quantize to {wish.kind}: {why}",
         hint="change op_types or exclude, or leave the precision out: it would change nothing",

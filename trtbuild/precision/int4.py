@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from trtbuild.errors import OptionError, StageError
 from trtbuild.model.inputs import Array, Arrays
 from trtbuild.precision import blocks
-from trtbuild.precision.choice import EXCLUDED, LeftOut
+from trtbuild.precision.choice import EXCLUDED, KEPT, LeftOut
 from trtbuild.precision.graph import attributes
 from trtbuild.precision.moments import Moments, measure_moments
 from trtbuild.precision.names import select_nodes
@@ -73,14 +73,16 @@ def split_gemms(model: onnx.ModelProto) -> None:
 
 
 def find_layers(
-    model: onnx.ModelProto, wish: Wish
+    model: onnx.ModelProto, wish: Wish, kept: frozenset[str] = frozenset()
 ) -> tuple[tuple[Layer, ...], tuple[LeftOut, ...]]:
-    """The products with a constant matrix, and those of them that cannot be quantized.
+    """The products with a constant matrix, and those of them that are not quantized: they cannot
+    be, or the recipe leaves them out, or `kept` says that they stay in float32.
 
     Raises OptionError for a pattern that matches nothing, and where the recipe excludes all
     layers; StageError where there is none.
     """
-    excluded = select_nodes(model, wish.exclude, key="exclude")
+    named = dict.fromkeys(select_nodes(model, wish.exclude, key="exclude"), EXCLUDED)
+    named |= dict.fromkeys(kept, KEPT)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     layers: list[Layer] = []
     left_out: list[LeftOut] = []
@@ -88,14 +90,14 @@ def find_layers(
         weight = stored.get(node.input[1]) if node.op_type == "MatMul" else None
         if weight is None or node.input[0] in stored or len(weight.dims) != 2:
             continue
-        reason = _refusal(node, weight, wish, excluded)
+        reason = named.get(node.name) or _refusal(weight, wish)
         if reason:
             left_out.append(LeftOut(node.name, node.op_type, reason))
         else:
             layers.append(Layer(node.name, node.input[0], weight.name, weight.dims[0]))
     if not layers:
         reasons = sorted({item.reason for item in left_out})
-        kind = OptionError if reasons == [EXCLUDED] else StageError
+        kind = OptionError if left_out and {EXCLUDED, KEPT}.issuperset(reasons) else StageError
         why = "; ".join(reasons) or "it has no such product"
         raise kind(
             f"no product with a constant matrix is left to quantize to int4: {why}",
@@ -140,11 +142,7 @@ def search(
     return Found(codes, smoothing, tuple(layers))
 
 
-def _refusal(
-    node: onnx.NodeProto, weight: onnx.TensorProto, wish: Wish, excluded: frozenset[str]
-) -> str:
-    if node.name in excluded:
-        return EXCLUDED
+def _refusal(weight: onnx.TensorProto, wish: Wish) -> str:
     if weight.data_type != onnx.TensorProto.FLOAT:
         return "not float32"
     if weight.dims[0] % wish.block:

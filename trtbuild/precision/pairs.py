@@ -53,10 +53,13 @@ def cast_pair(
     return Pair(model, rounded)
 
 
-def activation_pair(model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float]) -> Pair:
+def activation_pair(
+    model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float], keep_fp32: tuple[str, ...] = ()
+) -> Pair:
     """For int8 and fp8: the Q/DQ that `quantize_activations` would place."""
     prepare(model)
-    sites = choose(model, wish, amax).sites
+    kept = select_nodes(model, keep_fp32, key="keep_fp32")
+    sites = choose(model, wish, amax, kept).sites
     exact = raise_opset(model, qdq.OPSET)
     rounded = _copy(exact)
     weights = qdq.weights_of(model, sites)
@@ -65,12 +68,16 @@ def activation_pair(model: onnx.ModelProto, wish: Wish, amax: Mapping[str, float
 
 
 def weight_pair(
-    model: onnx.ModelProto, wish: int4.Wish, batches: Callable[[], Iterable[Arrays]]
+    model: onnx.ModelProto,
+    wish: int4.Wish,
+    batches: Callable[[], Iterable[Arrays]],
+    keep_fp32: tuple[str, ...] = (),
 ) -> Pair:
     """For int4: the weights that `quantize_weights` would find."""
     prepare(model)
     int4.split_gemms(model)
-    layers, _ = int4.find_layers(model, wish)
+    kept = select_nodes(model, keep_fp32, key="keep_fp32")
+    layers, _ = int4.find_layers(model, wish, kept)
     found = int4.search(model, layers, wish, batches)
     exact = raise_opset(model, int4.OPSET)
     rounded = _copy(exact)

@@ -7,7 +7,7 @@ table there is, ignores a table for fp8, and stretches int8 scales to fp8. The c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import onnx
@@ -18,6 +18,7 @@ from trtbuild.precision.cases import Cases
 from trtbuild.precision.choice import LeftOut, Wish, choose
 from trtbuild.precision.headroom import Progress
 from trtbuild.precision.lowfloat import Lowered, lower
+from trtbuild.precision.names import select_nodes
 from trtbuild.precision.opset import raise_opset
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.qdq import Placed, place, place_blocks, weights_of
@@ -60,7 +61,8 @@ def quantize_activations(
     `amax` is a calibration table. Raises StageError as `choose` and `lower` do.
     """
     prepare(model)
-    choice = choose(model, replace(wish, exclude=(*wish.exclude, *ground.keep_fp32)), amax)
+    kept = select_nodes(model, ground.keep_fp32, key="keep_fp32")
+    choice = choose(model, wish, amax, kept)
     weights = weights_of(model, choice.sites)
     plain = _INT8_OPSET if wish.kind == "int8" else qdq.OPSET
     target, lowered = _grounded(model, ground, plain, qdq.OPSET)
@@ -82,8 +84,8 @@ def quantize_weights(
     """
     prepare(model)
     int4.split_gemms(model)
-    whole = replace(wish, exclude=(*wish.exclude, *ground.keep_fp32))
-    layers, left_out = int4.find_layers(model, whole)
+    kept = select_nodes(model, ground.keep_fp32, key="keep_fp32")
+    layers, left_out = int4.find_layers(model, wish, kept)
     found = int4.search(model, layers, wish, batches)
     target, lowered = _grounded(model, ground, int4.OPSET, int4.OPSET)
     ground.progress("placing int4 weights", 0.9)

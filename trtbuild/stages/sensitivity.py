@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
 from trtbuild.model.compare import Tally, compare
 from trtbuild.model.inputs import parse_inputs
 from trtbuild.model.onnx_file import load_model
-from trtbuild.precision import int4
 from trtbuild.precision.cases import open_cases
-from trtbuild.precision.choice import Wish
 from trtbuild.precision.pairs import Pair, activation_pair, cast_pair, weight_pair
 from trtbuild.precision.sensitivity import (
     Clock,
@@ -52,8 +50,6 @@ if TYPE_CHECKING:
     from trtbuild.precision.cases import Cases
     from trtbuild.precision.switchboard import Switchboard
     from trtbuild.stages.base import StageContext
-
-W = TypeVar("W", Wish, int4.Wish)
 
 FORMAT = 1
 SECONDS = 120.0
@@ -102,23 +98,17 @@ def _pair(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Pair:
             return cast_pair(model, low, keep, cases, context.reporter.progress)
         case "int8" | "fp8" as kind:
             table = read_table(context.inputs["calibration"])
-            eight = eight_bit_wish(options, kind)
-            return activation_pair(model, _without(eight, keep), table.amax)
+            return activation_pair(model, eight_bit_wish(options, kind), table.amax, keep)
         case "int4":
             wish = int4_wish(options)
             what = f"measuring activations for {wish.method}"
-            return weight_pair(model, _without(wish, keep), calibration_batches(context, what))
+            return weight_pair(model, wish, calibration_batches(context, what), keep)
         case other:
             raise StageError(
                 f"'{other}' has no nodes in low precision",
                 where="precision",
                 hint=f"give one of {', '.join((*CASTS, 'int8', 'fp8', 'int4'))}",
             )
-
-
-def _without(wish: W, keep: tuple[str, ...]) -> W:
-    """Nodes that are kept in float32 already are not quantized."""
-    return replace(wish, exclude=(*wish.exclude, *keep))
 
 
 class _Record:
