@@ -17,10 +17,16 @@ from trtbuild.precision import int4
 from trtbuild.precision.blocks import decoded, quantize_matrices
 from trtbuild.precision.calibration import Method, calibrate
 from trtbuild.precision.cases import Cases
-from trtbuild.precision.choice import Wish
+from trtbuild.precision.choice import LeftOut, Wish
 from trtbuild.precision.moments import measure_moments
 from trtbuild.precision.obtained import node_types
-from trtbuild.precision.quantized import Base, Ground, quantize_activations, quantize_weights
+from trtbuild.precision.quantized import (
+    Base,
+    Ground,
+    Quantized,
+    quantize_activations,
+    quantize_weights,
+)
 from trtbuild.precision.session import open_session
 from trtbuild.precision.sites import candidates
 
@@ -236,3 +242,31 @@ def test_rounding_to_nearest_is_off_by_half_a_step_at_most() -> None:
 
 def linear_weight() -> np.ndarray:
     return constant(linear(), "wq")
+
+
+def int4_of(base: Base = "fp32", exclude: tuple[str, ...] = (), *keep_fp32: str) -> Quantized:
+    """`linear` in int4: products query and key, a Gemm out, and a small product last."""
+    given = Ground(base, True, keep_fp32, Given(rows()), lambda *_: None)
+    return quantize_weights(linear(), int4.Wish("rtn", 32, exclude), data, given)
+
+
+def test_int4_patterns_mean_the_graph_before_its_gemms_are_split() -> None:
+    gemms, products = int4_of(exclude=("Gemm",)), int4_of(exclude=("MatMul",))
+    assert gemms.left_out[0] == LeftOut("out", "Gemm", "excluded by the recipe")
+    assert gemms.placed.nodes == 2
+    assert [item.node for item in products.left_out] == ["query", "key", "last"]
+    assert products.placed.nodes == 1
+    with pytest.raises(StageError) as caught:
+        int4_of("fp32", (), "out_bias")
+    assert "keep_fp32: 'out_bias' matches no node" in str(caught.value)
+    assert "operators are Gemm, MatMul, Mul" in caught.value.hint
+
+
+@pytest.mark.parametrize("pattern", ["out", "Gemm"])
+def test_a_gemm_that_int4_keeps_is_kept_with_its_bias(pattern: str) -> None:
+    result = int4_of("fp16", (), pattern)
+    types = node_types(result.model)
+    assert types["out"] == types["out_bias"] == "fp32"
+    assert types["query"] == "int4"
+    assert types["mix"] == types["last"] == "fp16"
+    assert result.left_out[0] == LeftOut("out", "Gemm", "kept in fp32 by the recipe")

@@ -51,6 +51,17 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers to quantize, the products that are not and why, and every node that stays in
+    float32: what the recipe keeps, in the parts that it was split into.
+    """
+
+    chosen: tuple[Layer, ...]
+    left_out: tuple[LeftOut, ...]
+    kept: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The layers to quantize with their codes, and what their activation is divided by."""
 
@@ -59,32 +70,38 @@ class Found:
     layers: tuple[Layer, ...]
 
 
-def split_gemms(model: onnx.ModelProto) -> None:
+def split_gemms(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     """Write every Gemm that is a linear layer as MatMul and Add, in place; the weight as K by N.
 
-    The MatMul keeps the node's name. A blocked int4 weight of a Gemm with transB has its blocks
-    along the wrong axis.
+    Gives the names of the nodes that each named node is now. The MatMul keeps the Gemm's. A blocked
+    int4 weight of a Gemm with transB has its blocks along the wrong axis.
     """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = list(model.graph.node)
     del model.graph.node[:]
+    parts: dict[str, tuple[str, ...]] = {}
     for node in nodes:
-        model.graph.node.extend(_split(node, stored, model.graph))
+        split = _split(node, stored, model.graph)
+        parts[node.name] = tuple(part.name for part in split)
+        model.graph.node.extend(split)
+    return parts
 
 
-def find_layers(
-    model: onnx.ModelProto, wish: Wish, kept: frozenset[str] = frozenset()
-) -> tuple[tuple[Layer, ...], tuple[LeftOut, ...]]:
+def find_layers(model: onnx.ModelProto, wish: Wish, keep_fp32: Sequence[str] = ()) -> Layers:
     """The products with a constant matrix, and those of them that are not quantized: they cannot
-    be, or the recipe leaves them out, or `kept` says that they stay in float32.
+    be, or the recipe leaves them out or keeps them in float32.
 
-    Raises OptionError for a pattern that matches nothing, and where the recipe excludes all
-    layers; StageError where there is none.
+    The model is a prepared one, in which Gemms are split afterwards, so that the recipe's patterns
+    mean the nodes that its writer knows. Raises OptionError for a pattern that matches nothing, and
+    where the recipe leaves out all layers; StageError where there is none.
     """
+    keep = select_nodes(model, keep_fp32, key="keep_fp32")
     named = dict.fromkeys(select_nodes(model, wish.exclude, key="exclude"), EXCLUDED)
-    named |= dict.fromkeys(kept, KEPT)
+    named |= dict.fromkeys(keep, KEPT)
+    op_types = {node.name: node.op_type for node in model.graph.node}
+    parts = split_gemms(model)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    layers: list[Layer] = []
+    chosen: list[Layer] = []
     left_out: list[LeftOut] = []
     for node in model.graph.node:
         weight = stored.get(node.input[1]) if node.op_type == "MatMul" else None
@@ -92,10 +109,10 @@ def find_layers(
             continue
         reason = named.get(node.name) or _refusal(weight, wish)
         if reason:
-            left_out.append(LeftOut(node.name, node.op_type, reason))
+            left_out.append(LeftOut(node.name, op_types[node.name], reason))
         else:
-            layers.append(Layer(node.name, node.input[0], weight.name, weight.dims[0]))
-    if not layers:
+            chosen.append(Layer(node.name, node.input[0], weight.name, weight.dims[0]))
+    if not chosen:
         reasons = sorted({item.reason for item in left_out})
         kind = OptionError if left_out and {EXCLUDED, KEPT}.issuperset(reasons) else StageError
         why = "; ".join(reasons) or "it has no such product"
@@ -103,7 +120,8 @@ def find_layers(
             f"no product with a constant matrix is left to quantize to int4: {why}",
             hint="int4 is for linear layers: leave it out for this model, or change block_size",
         )
-    return tuple(layers), tuple(left_out)
+    kept = frozenset(part for name in keep for part in parts[name])
+    return Layers(tuple(chosen), tuple(left_out), kept)
 
 
 def search(

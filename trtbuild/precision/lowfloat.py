@@ -55,11 +55,35 @@ def lower(
 
     `model` is changed: nodes get names, constants move, masks are saturated.
 
-    Raises StageError where a pattern of `keep_fp32` matches nothing, or where the model cannot be
-    run or converted; MissingPackage without ModelOpt.
+    Raises StageError where a pattern of `keep_fp32` matches nothing, and as `lower_others` does.
     """
     prepare(model)
     keep = select_nodes(model, keep_fp32, key="keep_fp32")
+    return lower_others(
+        model,
+        low,
+        keep,
+        keep_io_types=keep_io_types,
+        cases=cases,
+        progress=progress,
+        opset=opset,
+    )
+
+
+def lower_others(
+    model: onnx.ModelProto,
+    low: Low,
+    keep: frozenset[str],
+    *,
+    keep_io_types: bool,
+    cases: Cases,
+    progress: Progress,
+    opset: int = 0,
+) -> Lowered:
+    """`lower` for a prepared model, all nodes but those that are named; `model` is changed.
+
+    Raises StageError where the model cannot be run or converted, MissingPackage without ModelOpt.
+    """
     headroom = find_headroom(model, low, keep, cases, progress)
     progress(f"casting to {low}", 0.7)
     rule = KeepRule(model, low, keep, headroom.large)

@@ -75,9 +75,7 @@ def weight_pair(
 ) -> Pair:
     """For int4: the weights that `quantize_weights` would find."""
     prepare(model)
-    int4.split_gemms(model)
-    kept = select_nodes(model, keep_fp32, key="keep_fp32")
-    layers, _ = int4.find_layers(model, wish, kept)
+    layers = int4.find_layers(model, wish, keep_fp32).chosen
     found = int4.search(model, layers, wish, batches)
     exact = raise_opset(model, int4.OPSET)
     rounded = _copy(exact)

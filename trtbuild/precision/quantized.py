@@ -17,7 +17,7 @@ from trtbuild.precision import int4, qdq
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.choice import LeftOut, Wish, choose
 from trtbuild.precision.headroom import Progress
-from trtbuild.precision.lowfloat import Lowered, lower
+from trtbuild.precision.lowfloat import Lowered, lower_others
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.opset import raise_opset
 from trtbuild.precision.prepare import prepare
@@ -65,7 +65,7 @@ def quantize_activations(
     choice = choose(model, wish, amax, kept)
     weights = weights_of(model, choice.sites)
     plain = _INT8_OPSET if wish.kind == "int8" else qdq.OPSET
-    target, lowered = _grounded(model, ground, plain, qdq.OPSET)
+    target, lowered = _grounded(model, ground, kept, (plain, qdq.OPSET))
     ground.progress("placing Q/DQ", 0.9)
     placed = place(target, weights, choice.sites, amax, wish.kind, per_channel=wish.per_channel)
     return Quantized(target, choice.left_out, placed, lowered)
@@ -80,30 +80,31 @@ def quantize_weights(
     """Quantize the weights of linear layers to int4; `model` is changed.
 
     `batches` gives calibration data, once or more often; `rtn` asks for none. Raises StageError
-    as `find_layers`, `search` and `lower` do.
+    as `find_layers`, `search` and `lower_others` do.
     """
     prepare(model)
-    int4.split_gemms(model)
-    kept = select_nodes(model, ground.keep_fp32, key="keep_fp32")
-    layers, left_out = int4.find_layers(model, wish, kept)
-    found = int4.search(model, layers, wish, batches)
-    target, lowered = _grounded(model, ground, int4.OPSET, int4.OPSET)
+    layers = int4.find_layers(model, wish, ground.keep_fp32)
+    found = int4.search(model, layers.chosen, wish, batches)
+    target, lowered = _grounded(model, ground, layers.kept, (int4.OPSET, int4.OPSET))
     ground.progress("placing int4 weights", 0.9)
     placed = place_blocks(target, found, wish.block)
-    return Quantized(target, left_out, placed, lowered)
+    return Quantized(target, layers.left_out, placed, lowered)
 
 
 def _grounded(
-    model: onnx.ModelProto, ground: Ground, plain: int, cast: int
+    model: onnx.ModelProto, ground: Ground, kept: frozenset[str], opsets: tuple[int, int]
 ) -> tuple[onnx.ModelProto, Lowered | None]:
-    """The model on its base, at the opset that Q/DQ needs without and with casts."""
+    """The model on its base, at the opset that Q/DQ needs without and with casts; `kept` are the
+    nodes that stay in float32.
+    """
+    plain, cast = opsets
     if ground.base == "fp32":
         return raise_opset(model, plain), None
-    lowered = lower(
+    lowered = lower_others(
         model,
         ground.base,
+        kept,
         keep_io_types=ground.keep_io_types,
-        keep_fp32=ground.keep_fp32,
         cases=ground.cases,
         progress=ground.progress,
         opset=cast,
