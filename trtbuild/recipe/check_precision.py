@@ -9,9 +9,9 @@ from trtbuild.recipe.precision_section import (
     BEST,
     DEFAULTS,
     QUANTIZABLE,
-    UNCHANGED,
     candidates,
     needs_data,
+    no_such_option,
 )
 from trtbuild.recipe.problems import Key, Problem, did_you_mean
 from trtbuild.recipe.raw import RawRecipe
@@ -32,7 +32,7 @@ def check_precisions(raw: RawRecipe) -> Iterator[Problem]:
     for name, given in options.items():
         for option in given or {}:
             if option not in DEFAULTS[name]:
-                yield _no_such_option(name, option)
+                yield no_such_option(name, option)
         yield from _operators(name, given)
         if needs_data(name, given) and "calibration" not in raw:
             key: Key = ("precisions", name) if isinstance(precisions, dict) else ("precisions",)
@@ -75,12 +75,3 @@ def _operators(name: str, given: Any) -> Iterator[Problem]:
                 f"TensorRT computes no {op_type} in {name}{did_you_mean(op_type, known)}",
                 f"operators that can be quantized to {name}: {', '.join(known)}",
             )
-
-
-def _no_such_option(name: str, option: str) -> Problem:
-    if name in UNCHANGED:
-        text = f"{name} has no options: the graph stays as it is"
-    else:
-        known = ", ".join(DEFAULTS[name])
-        text = f"{name} has no option '{option}'{did_you_mean(option, DEFAULTS[name])} ({known})"
-    return Problem(("precisions", name, option), text)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from trtbuild.recipe.model import Calibration, Dataset, Options
+from trtbuild.recipe.problems import Problem, did_you_mean
 from trtbuild.recipe.raw import RawCalibration, RawPrecision
 from trtbuild.recipe.units import whole
 
@@ -47,6 +48,8 @@ QUANTIZABLE: dict[str, tuple[str, ...]] = {
 """The operators that TensorRT has kernels of each 8-bit type for (ModelOpt quantizes the same
 ones to fp8)."""
 
+_OF_CALIBRATION = ("batch", "dataset", "method", "percentile", "samples", "table")
+
 RANDOM_SAMPLES = 128
 """Of `calibration: {random: ...}`, where the recipe does not say how many."""
 
@@ -87,6 +90,23 @@ def needs_data(name: str, options: Any) -> bool:
     if name == "int4":
         return (options or {}).get("method", DEFAULTS["int4"]["method"]) != "rtn"
     return name in CALIBRATED
+
+
+def no_such_option(name: str, option: str) -> Problem:
+    """That a precision lacks an option, and where else the recipe has what is asked for."""
+    key = ("precisions", name, option)
+    there = "build" if option == "tf32" else ""
+    if option in _OF_CALIBRATION and needs_data(name, {}):
+        there = "calibration"
+    hint = f"write it as {there}.{option}" if there else ""
+    if name in UNCHANGED:
+        text = f"{name} has no options: the graph stays as it is"
+    elif there:
+        text = f"{name} has no option '{option}'"
+    else:
+        known = ", ".join(DEFAULTS[name])
+        text = f"{name} has no option '{option}'{did_you_mean(option, DEFAULTS[name])} ({known})"
+    return Problem(key, text, hint, spoils=key)
 
 
 def calibration_section(raw: RawCalibration, dataset: Dataset | None) -> Calibration:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.recipe.model import JSONValue
+from trtbuild.recipe.precision_section import DEFAULTS, no_such_option
 from trtbuild.recipe.problems import Key, Problem, did_you_mean, shown
 from trtbuild.recipe.schema import validator
 
@@ -43,12 +44,18 @@ class _Difference:
 def validate(data: JSONValue) -> list[Problem]:
     """Every difference between a recipe's data and the schema, each once."""
     differences = (_difference(error) for error in validator().iter_errors(data))
-    found = (
-        problem
-        for difference in differences
-        for problem in _TRANSLATE.get(difference.keyword, _unexpected)(difference)
-    )
+    found = (problem for difference in differences for problem in _problems(difference))
     return list(dict.fromkeys(found))
+
+
+def _problems(found: _Difference) -> Iterator[Problem]:
+    """The schema has one list of options for all precisions, of which each has some only."""
+    if found.key[:1] == ("precisions",) and len(found.key) > 2:
+        name, option = found.key[1:3]
+        if option not in DEFAULTS.get(str(name), {option: None}):
+            yield no_such_option(str(name), str(option))
+            return
+    yield from _TRANSLATE.get(found.keyword, _unexpected)(found)
 
 
 def _difference(error: ValidationError) -> _Difference:
@@ -62,8 +69,11 @@ def _difference(error: ValidationError) -> _Difference:
 
 def _unknown_keys(found: _Difference) -> Iterator[Problem]:
     known = found.rules["properties"]
+    precision = str(found.key[1]) if found.key[:1] == ("precisions",) and found.key[1:] else ""
     for name in found.got:
-        if name not in known:
+        if name not in known and precision in DEFAULTS:
+            yield no_such_option(precision, name)
+        elif name not in known:
             near = did_you_mean(name, known)
             hint = "" if near else _keys(known)
             yield Problem(found.key, f"unknown key '{name}'{near}", hint, spoils=(*found.key, name))
