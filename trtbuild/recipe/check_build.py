@@ -33,6 +33,10 @@ def check_build(raw: RawRecipe, written: Callable[..., bool], file: File) -> Ite
     yield from _together(build)
     precisions = raw.get("precisions", None if written("precisions") else PRECISIONS)
     variants = candidates(precisions, calibrated="calibration" in raw) if precisions else {}
+    if build.get("tf32") is False and "tf32" in variants:
+        text = "the precision tf32 is built to use TF32"
+        hint = "leave this out, since fp32 beside tf32 does without anyway, or tf32 in precisions"
+        yield Problem(("build", "tf32"), text, hint)
     yield from _files(build, variants, file)
     yield from _profiles(build.get("profiles", []), raw.get("inputs", {}))
 
