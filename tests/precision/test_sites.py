@@ -126,8 +126,33 @@ def test_what_cannot_be_is_refused_by_name(wish: Wish, what: str, hint: str) -> 
 
 
 def test_a_model_without_such_operators_is_refused() -> None:
-    with pytest.raises(StageError, match="the model has no Conv, ConvTranspose, Gemm, MatMul, Add"):
+    with pytest.raises(StageError) as caught:
         choose(attention(), Wish("int8"), {})
+    assert caught.value.what == (
+        "no node is left to quantize to int8: the model has no Conv, ConvTranspose, Gemm, MatMul; "
+        "Add: no skip connection: nothing is added to the result of a convolution"
+    )
+
+
+def test_an_addition_that_is_asked_for_and_no_skip_connection_is_left_out_with_the_reason() -> None:
+    reason = "no skip connection: nothing is added to the result of a convolution"
+    with pytest.raises(StageError) as caught:
+        choose(attention(), Wish("int8", op_types=("Add",)), {})
+    assert caught.value.what == (
+        f"no node is left to quantize to int8: 1 candidate is left out: {reason}"
+    )
+    model = make(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["m"], "product"),
+            helper.make_node("Add", ["m", "b"], ["y"], "bias"),
+        ],
+        {"x": ["n", 4]},
+        ["y"],
+        {"w": weights(4, 8), "b": weights(8)},
+    )
+    choice = choose(model, Wish("int8", op_types=("MatMul", "Add")), {"x": 1.0})
+    assert [site.node for site in choice.sites] == ["product"]
+    assert [(item.node, item.reason) for item in choice.left_out] == [("bias", reason)]
 
 
 def test_integers_are_not_quantized() -> None:

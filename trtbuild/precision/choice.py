@@ -13,7 +13,7 @@ from trtbuild.errors import OptionError, StageError
 from trtbuild.model.names import nearest
 from trtbuild.precision.graph import attributes
 from trtbuild.precision.names import select_nodes
-from trtbuild.precision.sites import DEFAULT_OPS, Site, find_sites
+from trtbuild.precision.sites import DEFAULT_OPS, Site, find_sites, no_site
 
 Eight = Literal["int8", "fp8"]
 
@@ -70,22 +70,24 @@ def choose(
     _require_present(model, wish)
     named = dict.fromkeys(select_nodes(model, wish.exclude, key="exclude"), EXCLUDED)
     named |= dict.fromkeys(kept, KEPT)
-    nodes = {node.name: node for node in model.graph.node}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     wanted = wish.op_types or DEFAULT_OPS
     chosen: list[Site] = []
     left_out: list[LeftOut] = []
-    for site in find_sites(model):
-        if site.op_type not in wanted:
+    sites = {site.node: site for site in find_sites(model)}
+    for node in model.graph.node:
+        site = sites.get(node.name)
+        if site is None and node.op_type in wish.op_types:
+            left_out.append(LeftOut(node.name, node.op_type, no_site(node.op_type)))
+        if site is None or site.op_type not in wanted:
             continue
-        node = nodes[site.node]
         reason = named.get(site.node) or _refusal(site, wish, node, shapes, amax)
         if reason:
             left_out.append(LeftOut(site.node, site.op_type, reason))
         else:
             chosen.append(site)
     if not chosen:
-        raise _nothing(wish, wanted, left_out)
+        raise _nothing(model, wish, wanted, left_out)
     return Choice(tuple(chosen), tuple(left_out))
 
 
@@ -140,15 +142,21 @@ def _require_present(model: onnx.ModelProto, wish: Wish) -> None:
             )
 
 
-def _nothing(wish: Wish, wanted: Sequence[str], left_out: Sequence[LeftOut]) -> StageError:
+def _nothing(
+    model: onnx.ModelProto, wish: Wish, wanted: Sequence[str], left_out: Sequence[LeftOut]
+) -> StageError:
     reasons = sorted({item.reason for item in left_out})
-    why = (
-        f"{len(left_out)} candidates are left out: {'; '.join(reasons)}"
-        if left_out
-        else (f"the model has no {', '.join(wanted)} with a floating-point input")
-    )
+    many = f"{len(left_out)} candidates are" if len(left_out) > 1 else "1 candidate is"
+    why = f"{many} left out: {'; '.join(reasons)}" if left_out else _no_candidates(model, wanted)
     kind = OptionError if left_out and {EXCLUDED, KEPT}.issuperset(reasons) else StageError
     return kind(
         f"no node is left to quantize to {wish.kind}: {why}",
         hint="change op_types or exclude, or leave the precision out: it would change nothing",
     )
+
+
+def _no_candidates(model: onnx.ModelProto, wanted: Sequence[str]) -> str:
+    present = {node.op_type for node in model.graph.node}
+    absent = ", ".join(op_type for op_type in wanted if op_type not in present)
+    unfit = [f"{op_type}: {no_site(op_type)}" for op_type in wanted if op_type in present]
+    return "; ".join([*([f"the model has no {absent}"] if absent else []), *unfit])

@@ -53,6 +53,15 @@ def find_sites(model: onnx.ModelProto) -> tuple[Site, ...]:
     return tuple(site for site in sites if site is not None)
 
 
+def no_site(op_type: str) -> str:
+    """Why a node of an operator that can be quantized is none that `find_sites` gives."""
+    if op_type in WEIGHTED:
+        return "no product of a floating-point activation"
+    if op_type == RESIDUAL:
+        return "no skip connection: nothing is added to the result of a convolution"
+    return "no floating-point input"
+
+
 def candidates(model: onnx.ModelProto) -> tuple[str, ...]:
     """The activations that any choice of nodes could quantize, in order: what is calibrated."""
     found = (name for site in find_sites(model) for _, name in site.activations)
