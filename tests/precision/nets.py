@@ -176,3 +176,31 @@ def snr_db(expected: np.ndarray, got: np.ndarray) -> float:
     off = got.astype(np.float64) - expected
     noise = max(np.sum(off**2), 1e-30)
     return float(10 * np.log10(np.sum(expected.astype(np.float64) ** 2) / noise))
+
+
+def half(low: int = TensorProto.FLOAT16, *, inside: bool = False) -> onnx.ModelProto:
+    """Two products that are in float16 by themselves, at an opset that no Q/DQ takes it in; with
+    float32 inputs and outputs where it is only inside.
+    """
+    types = helper.tensor_dtype_to_np_dtype(low)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["h"], "first"),
+        helper.make_node("Relu", ["h"], ["r"], "relu"),
+        helper.make_node("MatMul", ["r", "w2"], ["y"], "second"),
+    ]
+    if inside:
+        nodes[0].input[0], nodes[2].output[0] = "down", "up"
+        nodes.insert(0, helper.make_node("Cast", ["x"], ["down"], "lower", to=low))
+        nodes.append(helper.make_node("Cast", ["up"], ["y"], "raise", to=TensorProto.FLOAT))
+    given = TensorProto.FLOAT if inside else low
+    graph = helper.make_graph(
+        nodes,
+        "half",
+        [helper.make_tensor_value_info("x", given, ["n", 32])],
+        [helper.make_tensor_value_info("y", given, ["n", 16])],
+        [
+            numpy_helper.from_array(weights(32, 32, seed=1).astype(types), "w1"),
+            numpy_helper.from_array(weights(32, 16, seed=2).astype(types), "w2"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

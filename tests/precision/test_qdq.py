@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from tests.precision.nets import images, linear, residual, rows, snr_db
+from tests.precision.nets import half, images, linear, residual, rows, snr_db
 from trtbuild.errors import StageError
 from trtbuild.model.onnx_file import check_model, save_model
 from trtbuild.precision import int4
@@ -270,3 +270,37 @@ def test_a_gemm_that_int4_keeps_is_kept_with_its_bias(pattern: str) -> None:
     assert types["query"] == "int4"
     assert types["mix"] == types["last"] == "fp16"
     assert result.left_out[0] == LeftOut("out", "Gemm", "kept in fp32 by the recipe")
+
+
+HALF = {"x": np.random.default_rng(3).standard_normal((8, 32)).astype(np.float16)}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("precision", ["int8", "fp8", "int4"])
+def test_a_model_in_float16_is_quantized_at_an_opset_that_takes_its_scales(
+    tmp_path: Path, precision: str, inside: bool
+) -> None:
+    given = Ground("fp32", True, (), Given(HALF), lambda *_: None)
+    model = half(inside=inside)
+    if precision == "int4":
+        result = quantize_weights(model, int4.Wish("awq_clip", 16), lambda: [HALF], given)
+    else:
+        amax = {"x": 4.0, "down": 4.0, "r": 4.0}
+        result = quantize_activations(model, Wish(precision), amax, given)
+    assert result.placed.nodes == 2
+    save_model(result.model, tmp_path / "model.onnx")
+    check_model(tmp_path / "model.onnx")
+    case = {"x": HALF["x"].astype(np.float32)} if inside else HALF
+    assert snr_db(run(half(inside=inside), case), run(result.model, case)) > 15
+
+
+@pytest.mark.parametrize(("low", "base"), [("FLOAT16", "bf16"), ("BFLOAT16", "fp16")])
+def test_a_model_in_one_16_bit_type_is_not_cast_to_the_other(low: str, base: Base) -> None:
+    given = Ground(base, True, (), Given(HALF), lambda *_: None)
+    model = half(TensorProto.DataType.Value(low))
+    with pytest.raises(StageError) as caught:
+        quantize_activations(model, Wish("int8"), {"x": 4.0, "r": 4.0}, given)
+    assert caught.value.what.startswith(
+        f"the model is in {low.lower()} already, which ModelOpt cannot cast to {base}: "
+    )
+    assert caught.value.hint.startswith("export the model in float32")

@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 import onnx
 
 from trtbuild.errors import MissingPackage, StageError
-from trtbuild.model.onnx_file import opset_of, save_model
+from trtbuild.model.onnx_file import dtype_name, opset_of, save_model
 from trtbuild.precision.constants import LARGEST
+from trtbuild.precision.graph import element_types
 from trtbuild.precision.limits import KEPT_OPS
 
 Low = Literal["fp16", "bf16"]
@@ -134,10 +135,22 @@ def cast_down(
                 opset=max(opset, opset_of(model)),
             )
         except Exception as error:  # ModelOpt raises bare Exception, and lets onnx's errors out
-            raise StageError(
-                f"ModelOpt cannot cast the model to {low}: {' '.join(str(error).split())[:600]}",
-                hint="keep the operator that it names in keep_fp32, or build fp32 only",
-            ) from error
+            raise _refused(model, low, " ".join(str(error).split())[:600]) from error
+
+
+def _refused(model: onnx.ModelProto, low: Low, said: str) -> StageError:
+    """ModelOpt takes some models in the other 16-bit type, but where not it does not say so."""
+    other = onnx.TensorProto.BFLOAT16 if low == "fp16" else onnx.TensorProto.FLOAT16
+    if other in element_types(model).values():
+        already = f"the model is in {dtype_name(other)} already"
+        return StageError(
+            f"{already}, which ModelOpt cannot cast to {low}: {said}",
+            hint="export the model in float32, which every precision is made of",
+        )
+    return StageError(
+        f"ModelOpt cannot cast the model to {low}: {said}",
+        hint="keep the operator that it names in keep_fp32, or build fp32 only",
+    )
 
 
 def modelopt_module(name: str) -> Any:

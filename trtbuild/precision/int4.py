@@ -20,6 +20,7 @@ from trtbuild.precision.choice import EXCLUDED, KEPT, LeftOut
 from trtbuild.precision.graph import attributes
 from trtbuild.precision.moments import Moments, measure_moments
 from trtbuild.precision.names import select_nodes
+from trtbuild.precision.sites import FLOATS
 
 OPSET = 21
 """The first opset whose DequantizeLinear takes int4 and blocks."""
@@ -161,8 +162,8 @@ def search(
 
 
 def _refusal(weight: onnx.TensorProto, wish: Wish) -> str:
-    if weight.data_type != onnx.TensorProto.FLOAT:
-        return "not float32"
+    if weight.data_type not in FLOATS:
+        return "no floating-point weights"
     if weight.dims[0] % wish.block:
         return f"input channels that {wish.block} does not divide"
     return ""

@@ -6,7 +6,7 @@ table there is, ignores a table for fp8, and stretches int8 scales to fp8. The c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,16 +16,18 @@ from trtbuild.model.inputs import Arrays
 from trtbuild.precision import int4, qdq
 from trtbuild.precision.cases import Cases
 from trtbuild.precision.choice import LeftOut, Wish, choose
+from trtbuild.precision.graph import element_types
 from trtbuild.precision.headroom import Progress
 from trtbuild.precision.lowfloat import Lowered, lower_others
 from trtbuild.precision.names import select_nodes
 from trtbuild.precision.opset import raise_opset
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.qdq import Placed, place, place_blocks, weights_of
+from trtbuild.precision.sites import Site
 
 Base = Literal["fp32", "fp16", "bf16"]
 
-_INT8_OPSET = 13  # the first whose Q/DQ has scales by channel; enough where all is float32
+_INT8_OPSET = 13  # the first whose Q/DQ has scales by channel; enough where those are float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def quantize_activations(
     kept = select_nodes(model, ground.keep_fp32, key="keep_fp32")
     choice = choose(model, wish, amax, kept)
     weights = weights_of(model, choice.sites)
-    plain = _INT8_OPSET if wish.kind == "int8" else qdq.OPSET
+    exact = wish.kind == "int8" and _scaled_in_float32(model, choice.sites)
+    plain = _INT8_OPSET if exact else qdq.OPSET
     target, lowered = _grounded(model, ground, kept, (plain, qdq.OPSET))
     ground.progress("placing Q/DQ", 0.9)
     placed = place(target, weights, choice.sites, amax, wish.kind, per_channel=wish.per_channel)
@@ -89,6 +92,14 @@ def quantize_weights(
     ground.progress("placing int4 weights", 0.9)
     placed = place_blocks(target, found, wish.block)
     return Quantized(target, layers.left_out, placed, lowered)
+
+
+def _scaled_in_float32(model: onnx.ModelProto, sites: Sequence[Site]) -> bool:
+    """Whether everything that gets Q/DQ is float32: a model can be in float16 by itself."""
+    types = element_types(model)
+    names = {name for site in sites for _, name in site.activations}
+    names |= {site.weight.tensor for site in sites if site.weight is not None}
+    return all(types.get(name) == onnx.TensorProto.FLOAT for name in names)
 
 
 def _grounded(

@@ -22,7 +22,7 @@ DEFAULT_OPS = (*WEIGHTED, RESIDUAL)
 OTHERS = tuple(op for op in QUANTIZABLE["int8"] if op not in DEFAULT_OPS)
 """Operators that TensorRT can compute in int8 too, quantized only where the recipe names them."""
 
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class _Graph:
         return False
 
     def _is_activation(self, name: str) -> bool:
-        return bool(name) and name not in self._ranks and self._types.get(name) in _FLOATS
+        return bool(name) and name not in self._ranks and self._types.get(name) in FLOATS
 
 
 def _channel_axis(node: onnx.NodeProto, index: int, rank: int) -> int | None:
