@@ -34,10 +34,10 @@ warns of float16: 128 values of this size are its range."""
 
 _SUMS = frozenset(
     (
-        *("GlobalAveragePool", "GroupNormalization", "InstanceNormalization", "LayerNormalization"),
-        *("LpNormalization", "LRN", "MeanVarianceNormalization", "RMSNormalization", "ReduceL1"),
-        *("ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceSum"),
-        "ReduceSumSquare",
+        *("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GroupNormalization"),
+        *("InstanceNormalization", "LayerNormalization", "LpNormalization", "LpPool", "LRN"),
+        *("MeanVarianceNormalization", "RMSNormalization", "ReduceL1", "ReduceL2"),
+        *("ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare"),
     )
 )
 
