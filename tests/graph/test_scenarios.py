@@ -235,6 +235,31 @@ def test_explain_prints_the_recorded_action_against_the_present_one(copy: Projec
     assert export["recorded"] == export["present"]
 
 
+def test_what_comes_next_is_compared_with_the_last_action_also_where_it_gave_the_same_bytes(
+    copy: Project,
+) -> None:
+    record = output(copy, ".trtbuild") / "surgery.json"
+    first = record.read_bytes()
+    comment_the_helper(copy)
+    assert copy.run().verdicts()["surgery"] == EXECUTED
+    assert record.read_bytes() != first
+    copy.write("names.py", HELPER)
+    assert copy.run().verdicts()["surgery"] == UP, "the same bytes are there"
+    assert record.read_bytes() == first
+    explained = copy.trtbuild("explain", "tiny.yaml", "surgery")
+    assert "the recorded and the present action are the same" in explained.out
+    change_the_helper(copy)
+    reasons = copy.run().task("surgery")["reasons"]
+    assert [reason["field"] for reason in reasons] == ["discovered.names.py"]
+
+
+def test_a_no_op_writes_no_record(copy: Project) -> None:
+    records = list(output(copy, ".trtbuild").iterdir())
+    before = [record.stat() for record in records]
+    assert copy.run().verdicts() == ALL_UP
+    assert [record.stat().st_ino for record in records] == [status.st_ino for status in before]
+
+
 def test_rebuild_runs_a_stage_that_is_up_to_date(copy: Project) -> None:
     result = copy.run("--rebuild", "surgery")
     assert result.verdicts()["surgery"] == EXECUTED

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trtbuild.benchmark.gates import Judgement
-from trtbuild.errors import OptionError, StageError, TrtbuildError
+from trtbuild.errors import OptionError, StageError, StoreError, TrtbuildError
 from trtbuild.graph.action import (
     Action,
     Outcome,
@@ -231,6 +231,11 @@ class Rebuilder:
             record = Record(key, action.document(), decision.key, accepted)
             self.workspace.write_record(task, record)
             self.workspace.forget_failure(task, _reports(task, Path()))
+        elif not self.workspace.is_recorded(task, key):
+            # Another action gave the same bytes: what comes next is compared with this one.
+            record = Record(key, action.document(), decision.key, accepted)
+            with contextlib.suppress(StoreError):  # a folder that is only read stays as it is
+                self.workspace.write_record(task, record)
         self._conclude(
             Outcome(
                 task=task,

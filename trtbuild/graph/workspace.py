@@ -60,6 +60,14 @@ class Workspace:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def is_recorded(self, task: Task, key: str) -> bool:
+        """Whether the task's record is of that action; a no-op asks, so it is not parsed."""
+        try:
+            data = self._record_path(task).read_bytes()
+        except OSError:
+            return False
+        return data.endswith(f'"key":"{key}"}}'.encode())
+
     def write_record(self, task: Task, record: Record) -> None:
         """Remember what the task now is here. Raises StoreError."""
         document: dict[str, Any] = {"key": record.key, "action": record.action}
