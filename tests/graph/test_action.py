@@ -21,7 +21,7 @@ ACTION = Action(
     discovered=(("models/net.py", "sha256:b:1"),),
 )
 
-GOLDEN = "793642fbe95dcfffc1efdd8127fe607bb9096429b3a5e3387d5f05da4dff9c7d"
+GOLDEN = "d9a18ba8aa2758c574f4d9795cc4e094186ffd0fd62ca25e907a156b30bbae78"
 """ACTION's key. A change of it rebuilds everything of everybody: raise
 ACTION_FORMAT or a stage's version in the same change, and say so in the changelog."""
 

@@ -31,7 +31,7 @@ def execute(tmp_path: Path, do: str, executor: LocalExecutor | None = None) -> E
         inputs={"in": folder / "in"},
         folder=folder,
         project=folder,
-        exclude=(tmp_path / "project" / "build",),
+        exclude=(tmp_path / "project" / "build", REPOSITORY),
         environment={},
     )
     return (executor or LocalExecutor()).run(request, scratch, lambda _, __: None)

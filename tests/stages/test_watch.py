@@ -8,7 +8,7 @@ import onnx_graphsurgeon  # noqa: F401 - as above
 import pytest
 import yaml  # noqa: F401 - as above: of a distribution with another name
 
-from trtbuild.stages.watch import _distributions
+from trtbuild.stages.packages import distributions
 
 
 @pytest.mark.parametrize("module", ["numpy", "onnx_graphsurgeon", "yaml", "google"])
@@ -16,8 +16,8 @@ def test_a_module_is_traced_to_the_distributions_that_the_metadata_names(
     module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, sys.modules.get(module, sys))
-    assert _distributions({module}) == sorted(set(packages_distributions()[module]))
+    assert distributions({module}) == sorted(set(packages_distributions()[module]))
 
 
 def test_what_python_itself_has_is_no_distribution() -> None:
-    assert _distributions({"json", "no_such_module"}) == []
+    assert distributions({"json", "no_such_module"}) == []

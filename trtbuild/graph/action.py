@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from trtbuild.recipe.model import Options
 from trtbuild.store.digest import Digest, canonical_json
 
-ACTION_FORMAT = 1
+ACTION_FORMAT = 2
 """In every action key: raise it when the form of the action changes; everything is then rebuilt."""
 
 
@@ -63,7 +63,7 @@ class Action:
     """Everything that decides a stage's outputs, and nothing else.
 
     `inputs` pairs "role/file" with digests; `discovered` pairs what the user's own code was seen
-    to read (files relative to the recipe's folder, folders, packages) with their states;
+    to read (files, folders, packages: `stages.names`) with their states;
     `toolchain` pairs names of tools and devices with versions. All are sorted.
     """
 

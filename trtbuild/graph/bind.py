@@ -15,6 +15,7 @@ from trtbuild.graph.toolchain import toolchain_of, version_of
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
 from trtbuild.stages.base import Stage
+from trtbuild.stages.names import MISSING, MODULE, PACKAGE, module_state
 from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
 from trtbuild.store.memo import Memo
 
@@ -88,14 +89,16 @@ def input_paths(
 
 
 def _state(name: str, folder: Path, memo: Memo) -> str:
-    if name.startswith("package:"):
-        return version_of(name.removeprefix("package:")) or "missing"
+    if name.startswith(PACKAGE):
+        return version_of(name.removeprefix(PACKAGE)) or MISSING
+    if name.startswith(MODULE):
+        return module_state(name.removeprefix(MODULE), folder.resolve())
     try:
         if name.endswith("/"):
             return digest_of_bytes(canonical_json(_listing(folder / name))).text
         return memo.digest(folder / name).text
     except OSError:
-        return "missing"
+        return MISSING
 
 
 def _listing(folder: Path) -> list[str]:

@@ -9,10 +9,10 @@ from trtbuild.graph.action import Task
 from trtbuild.graph.bind import input_paths, options_of
 from trtbuild.graph.device import Device
 from trtbuild.graph.execute import Request
-from trtbuild.graph.results import project_of
 from trtbuild.graph.workspace import Workspace
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
+from trtbuild.stages.names import project_of
 from trtbuild.store.store import Store
 
 

@@ -13,6 +13,7 @@ from trtbuild.graph.bind import with_discovered
 from trtbuild.graph.execute import Execution
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.stages import STAGES
+from trtbuild.stages.names import NO_PATHS, checkout_of
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.store import Store
 
@@ -196,18 +197,14 @@ class Results:
         return None
 
     def _are_ours(self, names: tuple[str, ...]) -> bool:
-        """Whether names from elsewhere lead to nothing but the user's own project."""
-        project = project_of(self.folder.resolve())
+        """Whether names from elsewhere lead to nothing but this checkout, as it is laid out.
+
+        A link of the checkout's own may lead out of it: what is there is hashed and no more.
+        """
+        folder = self.folder.resolve()
+        checkout = checkout_of(folder)
         return all(
-            name.startswith("package:")
-            or Path(os.path.realpath(self.folder / name)).is_relative_to(project)
+            name.startswith(NO_PATHS)
+            or Path(os.path.normpath(folder / name)).is_relative_to(checkout)
             for name in names
         )
-
-
-def project_of(folder: Path) -> Path:
-    """The nearest folder at or above this one that looks like a project's root, else this one."""
-    for candidate in (folder, *folder.parents):
-        if any((candidate / mark).exists() for mark in (".git", "pyproject.toml")):
-            return candidate
-    return folder

@@ -1,27 +1,29 @@
 """What the user's own code reads while a stage runs, as a compiler's depfile lists headers.
 
-Names are "path" for a file (relative to the recipe's folder), "path/" for a folder that was
-listed, and "package:NAME" for an installed distribution that the user's code imports.
+`trtbuild.stages.names` says how that is named.
 """
 
 from __future__ import annotations
 
-import ast
 import os
-import re
+import stat
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from trtbuild.recipe.model import JSONValue
-
-OWN_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
-IMPORT_SYSTEM = ("<frozen importlib", str(Path(os.__file__).parent / "importlib") + os.sep)
-MODULE_REFERENCE = re.compile(r"^([A-Za-z_]\w*)(\.\w+)*:[A-Za-z_][\w.]*$")
+from trtbuild.stages.imports import Imports
+from trtbuild.stages.names import MODULE, PACKAGE
+from trtbuild.stages.packages import distributions_used
+from trtbuild.stages.paths import kind_of, source_of, text_of
+from trtbuild.stages.places import Places
+from trtbuild.stages.readers import Reader, Readers
 
 
 class Watch:
-    """Notes files below `project` that are opened for reading, folders listed, modules imported.
+    """Notes files that are opened for reading, folders listed, modules imported.
 
     `exclude` are folders whose files are no inputs (outputs and cache), `declared` the files that
     are inputs anyway.
@@ -34,103 +36,106 @@ class Watch:
         exclude: tuple[Path, ...],
         declared: tuple[Path, ...],
     ) -> None:
-        self._folder = str(folder.resolve())
-        self._project = str(project.resolve()) + os.sep
-        self._exclude = (
-            OWN_PACKAGE,
-            *(str(path.resolve()) + os.sep for path in exclude),
-            os.path.realpath(sys.prefix) + os.sep,
-        )
+        self._places = Places(folder, project, exclude)
+        self._readers = Readers(self._places)
+        self._imports = Imports(self._places, self._readers)
         self._declared = {os.path.realpath(path) for path in declared}
+        self._temporary = (os.path.realpath(tempfile.gettempdir()) + os.sep, time.time_ns())
         self._read: set[str] = set()
         self._listed: set[str] = set()
+        self._made: set[str] = set()
 
     def start(self) -> None:
         """Begin to watch; a process cannot stop an audit hook again."""
+        sys.meta_path.insert(0, self._imports)
         sys.addaudithook(self._hook)
 
     def discovered(self, options: JSONValue) -> list[str]:
         """The names of what was read, sorted; `options` may refer to installed modules."""
         for module in list(sys.modules.values()):
             if isinstance(file := getattr(module, "__file__", None), str):
-                self._note(file, self._read)
-        files = [os.path.relpath(path, self._folder) for path in self._read]
-        folders = [os.path.relpath(path, self._folder) + "/" for path in self._listed]
-        packages = _distributions(self._imported_names() | _referred_modules(options))
-        return sorted(files) + sorted(folders) + [f"package:{name}" for name in packages]
+                self._loaded(file)
+        files = {name for path in self._read for name in self._places.names(path)}
+        folders = {f"{name}/" for path in self._listed for name in self._places.names(path)}
+        packages = distributions_used(self._read, options)
+        return [
+            *sorted(files),
+            *sorted(folders),
+            *sorted(f"{MODULE}{name}" for name in self._imports.found_by_python()),
+            *(f"{PACKAGE}{name}" for name in packages),
+        ]
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
-            if isinstance(path, str) and not (flags or 0) & (os.O_WRONLY | os.O_RDWR):
-                self._note(path, self._read)
-        elif event in ("os.listdir", "os.scandir") and not _called_by_import():
-            path = arguments[0] if arguments[0] is not None else "."
-            if isinstance(path, str):
-                self._note(path, self._listed)
+            if (flags or 0) & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+                self._makes(path)
+            else:
+                self._opens(path)
+        elif event in ("os.listdir", "os.scandir"):
+            self._lists("." if arguments[0] is None else arguments[0])
+        elif event == "import" and arguments[1] is not None:  # of native code
+            self._opens(arguments[1])
+        elif event == "os.mkdir":
+            self._makes(arguments[0])
+
+    def _opens(self, path: Any) -> None:
+        """A file is about to be read, by whomever."""
+        text = source_of(text_of(path))
+        if text is None or self._places.is_nobodys(text):
+            return
+        kind = kind_of(text)
+        if (inside := self._places.in_project(text)) is not None:
+            if kind == stat.S_IFREG:
+                self._note(inside, self._read)
+            return
+        if kind != stat.S_IFREG:
+            return
+        reader = self._readers.now()
+        by_library = reader is Reader.LIBRARY
+        if reader is Reader.USER or (by_library and not self._places.is_of_libraries(text)):
+            self._note(text, self._read)
+
+    def _loaded(self, file: str) -> None:
+        """A module is there: in the project it is the user's, whoever imported it."""
+        text = source_of(text_of(file))
+        if text is None or self._places.is_nobodys(text) or kind_of(text) != stat.S_IFREG:
+            return
+        if (inside := self._places.in_project(text)) is not None:
+            self._note(inside, self._read)
+
+    def _lists(self, path: Any) -> None:
+        """The names in a folder are read."""
+        text = text_of(path)
+        if text is None or self._places.is_nobodys(text) or self._readers.are_importing():
+            return
+        inside = self._places.in_project(text)
+        reader = Reader.USER if inside is not None else self._readers.now()
+        by_library = reader is Reader.LIBRARY and not self._places.is_of_libraries(text)
+        if reader is Reader.USER or by_library:
+            self._note(inside or text, self._listed)
+
+    def _makes(self, path: Any) -> None:
+        """A file or folder is made by this process: what it then reads of that is its own."""
+        if (text := text_of(path)) is not None:
+            self._made.add(os.path.realpath(text))
 
     def _note(self, path: str, found: set[str]) -> None:
         real = os.path.realpath(path)
-        if not real.startswith(self._project) or real.startswith(self._exclude):
+        if real in self._declared or self._places.is_nobodys(real):
             return
-        if real in self._declared:
+        if self._places.in_project(path) is None and self._is_of_this_run(real):
             return
-        if f"{os.sep}__pycache__{os.sep}" in real or f"{os.sep}site-packages{os.sep}" in real:
-            return
-        if found is self._listed or os.path.isfile(real):  # noqa: PTH113 - runs at every open
-            found.add(real)
+        found.add(path if os.path.isabs(path) else os.path.abspath(path))  # noqa: PTH100, PTH117 - text
 
-    def _imported_names(self) -> set[str]:
-        """Top-level names that the user's own modules import."""
-        names: set[str] = set()
-        for path in self._read:
-            if path.endswith(".py"):
-                for node in ast.walk(ast.parse(Path(path).read_bytes())):
-                    if isinstance(node, ast.Import):
-                        names |= {alias.name.partition(".")[0] for alias in node.names}
-                    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                        names.add(node.module.partition(".")[0])
-        return names
-
-
-def _called_by_import() -> bool:
-    """Whether the import system lists a folder to look for modules or distributions."""
-    frame = sys._getframe(2)
-    return frame.f_code.co_filename.startswith(IMPORT_SYSTEM)
-
-
-def _referred_modules(options: JSONValue) -> set[str]:
-    """Top-level names of "package.module:callable" references anywhere in the options."""
-    if isinstance(options, str):
-        match = MODULE_REFERENCE.match(options)
-        return {match.group(1)} if match else set()
-    if isinstance(options, dict):
-        return set().union(*map(_referred_modules, options.values()))
-    if isinstance(options, list):
-        return set().union(*map(_referred_modules, options))
-    return set()
-
-
-def _distributions(names: set[str]) -> list[str]:
-    """The installed distributions that provide modules of these names, sorted."""
-    third_party = {n for n in names if n in sys.modules} - sys.stdlib_module_names
-    found = {name: _of_the_same_name(name) for name in third_party}
-    if None in found.values():
-        from importlib.metadata import packages_distributions  # reads every distribution's files
-
-        provided = packages_distributions()
-        found = {name: own or provided.get(name, []) for name, own in found.items()}
-    return sorted({d for own in found.values() for d in own or ()} - {"trtbuild"})
-
-
-def _of_the_same_name(module: str) -> list[str] | None:
-    """The distribution called like a module, where it says that it holds that module."""
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        own = distribution(module)
-    except PackageNotFoundError:
-        return None
-    record = "\n" + (own.read_text("RECORD") or "")
-    holds = f"\n{module}/__init__.py," in record or f"\n{module}.py," in record
-    return [own.metadata["Name"]] if holds else None
+    def _is_of_this_run(self, real: str) -> bool:
+        """Whether a file has come into being since this process began, with or without it."""
+        if not self._made.isdisjoint((real, *map(str, Path(real).parents))):
+            return True
+        temporary, began = self._temporary
+        if not real.startswith(temporary):
+            return False
+        try:
+            return os.stat(real).st_ctime_ns >= began  # noqa: PTH116 - text
+        except OSError:
+            return False

@@ -1,0 +1,100 @@
+"""What user code reads decides its task's key: stale when it changes, the same everywhere else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests.project import RECIPE, Project, Result
+
+HOOKED = RECIPE.replace("  - op: fold_constants\n", '  - hook: "hooks.py:tidy"\n')
+NAMED = "def tidy(graph):\n    graph.name = {name}\n    return graph\n"
+
+
+def hooked(root: Path, hook: str, name: str) -> Project:
+    """A project with a surgery hook that calls the graph what an expression gives."""
+    project = Project(root).tiny(HOOKED)
+    project.write("hooks.py", f"{hook}\n\n\n{NAMED.format(name=name)}")
+    return project
+
+
+def surgery(project: Project, **env: str) -> Result:
+    result = project.trtbuild("run", "tiny.yaml", "--json", "--only", "surgery", **env)
+    assert result.code == 0, result.err + result.out
+    return result
+
+
+def verdict(project: Project, **env: str) -> str:
+    return surgery(project, **env).verdicts()["surgery"]
+
+
+def graph_name(project: Project) -> str:
+    return onnx.load(project.folder / "build" / "tiny" / "surgery" / "model.onnx").graph.name
+
+
+def test_another_checkout_with_another_file_behind_the_same_name_gets_its_own_result(
+    tmp_path: Path,
+) -> None:
+    """One has a link to a package elsewhere, the other a real folder."""
+    store = tmp_path / "elsewhere"
+    store.mkdir()
+    (store / "helper.py").write_text('NAME = "seven"')
+    linked = hooked(tmp_path / "a", "from lib.helper import NAME", "NAME")
+    (linked.folder / "lib").symlink_to(store)
+    assert verdict(linked) == "EXECUTED"
+    real = hooked(tmp_path / "b", "from lib.helper import NAME", "NAME")
+    real.write("lib/helper.py", 'NAME = "one"')
+    real.cache = linked.cache
+    assert verdict(real) == "EXECUTED"
+    assert (graph_name(linked), graph_name(real)) == ("seven", "one")
+    real.write("lib/helper.py", 'NAME = "seven"')
+    assert verdict(real) == "RESTORED", "the same names and bytes are the same action"
+    (store / "helper.py").write_text('NAME = "eight"')
+    assert verdict(linked) == "EXECUTED"
+    assert graph_name(linked) == "eight"
+
+
+@pytest.mark.parametrize("how", ["PYTHONPATH", "absolute"])
+def test_a_file_outside_of_the_project_is_an_input(tmp_path: Path, how: str) -> None:
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "words.py").write_text('NAME = "one"')
+    if how == "PYTHONPATH":
+        project = hooked(tmp_path / "p", "from words import NAME", "NAME")
+    else:
+        read = f'exec(open("{source}/words.py").read())'
+        project = hooked(tmp_path / "p", read, "NAME")
+    env = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{source}"}
+    assert verdict(project, **env) == "EXECUTED"
+    assert verdict(project, **env) == "UP_TO_DATE"
+    (source / "words.py").write_text('NAME = "two"')
+    assert verdict(project, **env) == "EXECUTED"
+    assert graph_name(project) == "two"
+
+
+def test_a_module_that_python_finds_elsewhere_is_another(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "words.py").write_text(f'NAME = "{name}"')
+    project = hooked(tmp_path / "p", "from words import NAME", "NAME")
+    tests = Path(__file__).parents[2]
+    assert verdict(project, PYTHONPATH=f"{tests}:{tmp_path}/one") == "EXECUTED"
+    result = surgery(project, PYTHONPATH=f"{tests}:{tmp_path}/two")
+    assert result.verdicts()["surgery"] == "EXECUTED"
+    assert graph_name(project) == "two"
+    assert "discovered.module:words" in [r["field"] for r in result.task("surgery")["reasons"]]
+
+
+def test_two_checkouts_share_what_a_plain_project_gave(tmp_path: Path) -> None:
+    hook = "import yaml\nimport words"
+    one = hooked(tmp_path / "one", hook, "words.WORD")
+    one.write("words.py", 'WORD = "word"')
+    assert verdict(one, HOME="/nowhere", TZ="UTC") == "EXECUTED"
+    two = Project(tmp_path / "some" / "where" / "else")
+    shutil.copytree(one.folder, two.folder, dirs_exist_ok=True)
+    shutil.rmtree(two.folder / "build")
+    two.cache = one.cache
+    assert verdict(two, HOME="/elsewhere", TZ="Asia/Tokyo") == "RESTORED"

@@ -1,0 +1,47 @@
+"""Paths as programs give them to Python: text, bytes, descriptors, byte code, URIs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import stat
+from typing import Any
+
+
+def text_of(path: Any) -> str | None:
+    """A path as text, also of a file that is open already; None for what is none."""
+    if isinstance(path, int):
+        path = _behind(path)
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        return None
+    text = os.fsdecode(path)
+    if not text or os.path.basename(text).startswith("<"):  # noqa: PTH119 - text
+        return None  # the name of code that is made while it runs: what shows it looks for a file
+    absolute = os.path.abspath(text)  # noqa: PTH100 - text
+    if ".." in text and os.path.realpath(absolute) != os.path.realpath(text):
+        return os.path.realpath(text)  # up from what a link leads to
+    return absolute
+
+
+def _behind(descriptor: int) -> str | None:
+    with contextlib.suppress(OSError):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - text
+        return path if path.startswith(os.sep) else None
+    return None
+
+
+def source_of(path: str | None) -> str | None:
+    """The source that byte code is of, else the path itself."""
+    if path is not None and path.endswith(".pyc"):
+        with contextlib.suppress(ValueError, NotImplementedError):
+            return importlib.util.source_from_cache(path)
+    return path
+
+
+def kind_of(path: str) -> int | None:
+    """The type of a file, as stat has it; None where there is nothing."""
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116 - runs at every open
+    except (OSError, ValueError):
+        return None

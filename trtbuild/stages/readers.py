@@ -1,0 +1,129 @@
+"""Who reads: the user's code itself, a library that it called, or neither, by the call stack."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+
+from trtbuild.stages.places import OWN_PACKAGE, Places
+
+_LIBRARY = Path(os.__file__).parent
+_HERE = Path(__file__).parent
+
+IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport", str(_LIBRARY / "importlib") + os.sep)
+
+_WATCHING = ("watch", "readers", "imports", "paths")
+
+PLUMBING = frozenset(
+    {
+        *(str(_HERE / f"{name}.py") for name in _WATCHING),
+        *(f"<frozen {name}>" for name in ("os", "posixpath", "genericpath", "io", "codecs")),
+        "<frozen _collections_abc>",
+        *(
+            str(_LIBRARY / f"{name}.py")
+            for name in (
+                *("os", "posixpath", "genericpath", "io", "_pyio", "codecs", "pathlib", "glob"),
+                *("_collections_abc", "string", "fileinput", "shutil", "subprocess", "sqlite3"),
+            )
+        ),
+    }
+)
+"""What does as it is told: whoever calls it is the reader."""
+PLUMBING_FOLDERS = (str(_LIBRARY / "pathlib") + os.sep, str(_LIBRARY / "sqlite3") + os.sep)
+
+METADATA = str(_LIBRARY / "importlib" / "metadata") + os.sep
+"""What looks for distributions, wherever the path leads."""
+
+TELLING = frozenset(
+    str(_LIBRARY / f"{name}.py") for name in ("linecache", "traceback", "inspect", "warnings")
+)
+"""What shows source text to people: no result depends on that."""
+
+OWN_IMPORTS = str(Path(OWN_PACKAGE) / "model" / "references.py")
+"""What it imports, it imports as the recipe says."""
+
+
+class Reader(enum.IntEnum):
+    """Who asked for a file, a folder, a module or a variable."""
+
+    NOBODY = 0  # Python's import of something, trtbuild, or a library that they called
+    LIBRARY = 1  # a library that the user's code called
+    USER = 2  # the user's code
+
+
+class _Kind(enum.Enum):
+    USER = enum.auto()
+    LIBRARY = enum.auto()
+    PLUMBING = enum.auto()
+    IMPORT = enum.auto()
+    METADATA = enum.auto()
+    END = enum.auto()
+
+
+class Readers:
+    """Tells who reads; remembers whose each source file is."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._kinds: dict[str, _Kind] = {OWN_IMPORTS: _Kind.END}
+
+    def now(self) -> Reader:
+        """Who reads at this moment.
+
+        Where the import system comes after a library, that library is being imported: what it
+        then reads is its own affair. Where it comes first, it fetches code for who imports.
+        """
+        found, begun = Reader.USER, False
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            match self.kind(frame):
+                case _Kind.USER:
+                    return found
+                case _Kind.END | _Kind.METADATA:
+                    return Reader.NOBODY
+                case _Kind.IMPORT if begun:
+                    return Reader.NOBODY
+                case _Kind.LIBRARY:
+                    found, begun = Reader.LIBRARY, True
+            frame = frame.f_back
+        return Reader.NOBODY
+
+    def importer_is_user(self) -> bool:
+        """Whether the import that is going on was asked for by the user's code, or the recipe."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and self.kind(frame) in (_Kind.IMPORT, _Kind.PLUMBING):
+            frame = frame.f_back
+        if frame is None:
+            return False
+        return self.kind(frame) is _Kind.USER or frame.f_code.co_filename == OWN_IMPORTS
+
+    def are_importing(self) -> bool:
+        """Whether the import system reads, to look for modules or distributions."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and self.kind(frame) is _Kind.PLUMBING:
+            frame = frame.f_back
+        return frame is not None and self.kind(frame) in (_Kind.IMPORT, _Kind.METADATA)
+
+    def kind(self, frame: FrameType) -> _Kind:
+        """Whose code runs in a frame."""
+        file = frame.f_code.co_filename
+        if (known := self._kinds.get(file)) is None:
+            known = self._kinds[file] = self._kind(file)
+        return known
+
+    def _kind(self, file: str) -> _Kind:
+        if file.startswith(METADATA):
+            return _Kind.METADATA
+        if file.startswith(IMPORT_SYSTEM):
+            return _Kind.IMPORT
+        if file in PLUMBING or file.startswith(PLUMBING_FOLDERS):
+            return _Kind.PLUMBING
+        if file in TELLING or file.startswith(OWN_PACKAGE):
+            return _Kind.END
+        if file.startswith("<"):  # made while it runs, by whoever calls it
+            return _Kind.PLUMBING
+        path = os.path.abspath(file)  # noqa: PTH100 - once per file
+        return _Kind.LIBRARY if self._places.is_nobodys(path) else _Kind.USER
