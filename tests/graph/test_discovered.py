@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -88,8 +89,57 @@ def test_a_module_that_python_finds_elsewhere_is_another(tmp_path: Path) -> None
     assert "discovered.module:words" in [r["field"] for r in result.task("surgery")["reasons"]]
 
 
+def with_module(project: Project) -> None:
+    project.write("local_settings.py", 'NAME = "local"')
+
+
+def with_package(project: Project) -> None:
+    project.write("local_settings/__init__.py", 'NAME = "local"')
+
+
+def with_file(project: Project) -> None:
+    project.write("name.txt", "local")
+
+
+IMPORTS = 'try:\n    from local_settings import NAME\nexcept ImportError:\n    NAME = "none"'
+OPENS = (
+    "import pathlib\ntry:\n    NAME = pathlib.Path(__file__).with_name('name.txt').read_text()\n"
+    'except FileNotFoundError:\n    NAME = "none"'
+)
+ASKS = (
+    "import pathlib\nPATH = pathlib.Path(__file__).with_name('name.txt')\n"
+    'NAME = PATH.read_text() if PATH.exists() else "none"'
+)
+
+
+@pytest.mark.parametrize(
+    ("hook", "appear", "file"),
+    [
+        (IMPORTS, with_module, "local_settings.py"),
+        (IMPORTS, with_package, "local_settings/__init__.py"),
+        (OPENS, with_file, "name.txt"),
+        (ASKS, with_file, "name.txt"),
+    ],
+)
+def test_what_was_missing_makes_the_task_stale_when_it_appears(
+    tmp_path: Path, hook: str, appear: Callable[[Project], None], file: str
+) -> None:
+    project = hooked(tmp_path, hook, "NAME")
+    assert verdict(project) == "EXECUTED"
+    project.write("unrelated.txt", "")
+    assert verdict(project) == "UP_TO_DATE"
+    appear(project)
+    result = surgery(project)
+    assert result.verdicts()["surgery"] == "EXECUTED"
+    assert [r["field"] for r in result.task("surgery")["reasons"]] == [f"discovered.{file}"]
+    assert graph_name(project) == "local"
+    (project.folder / file).unlink()
+    assert verdict(project) == "RESTORED"
+    assert graph_name(project) == "none"
+
+
 def test_two_checkouts_share_what_a_plain_project_gave(tmp_path: Path) -> None:
-    hook = "import yaml\nimport words"
+    hook = f"import yaml\nimport words\n{IMPORTS}"
     one = hooked(tmp_path / "one", hook, "words.WORD")
     one.write("words.py", 'WORD = "word"')
     assert verdict(one, HOME="/nowhere", TZ="UTC") == "EXECUTED"

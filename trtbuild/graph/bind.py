@@ -15,7 +15,7 @@ from trtbuild.graph.toolchain import toolchain_of, version_of
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
 from trtbuild.stages.base import Stage
-from trtbuild.stages.names import MISSING, MODULE, PACKAGE, module_state
+from trtbuild.stages.names import FOLDER, MISSING, MODULE, PACKAGE, module_state
 from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
 from trtbuild.store.memo import Memo
 
@@ -97,6 +97,8 @@ def _state(name: str, folder: Path, memo: Memo) -> str:
         if name.endswith("/"):
             return digest_of_bytes(canonical_json(_listing(folder / name))).text
         return memo.digest(folder / name).text
+    except IsADirectoryError:
+        return FOLDER  # that it is there was asked, and not what is in it
     except OSError:
         return MISSING
 

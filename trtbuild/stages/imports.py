@@ -1,42 +1,69 @@
-"""Which modules the user's code imports."""
+"""Which modules the user's code imports, and where one of the user's would come before."""
 
 from __future__ import annotations
 
 import importlib.abc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 
+from trtbuild.stages.names import INSTALLED_FOLDERS
+from trtbuild.stages.paths import kind_of
 from trtbuild.stages.places import Places
 from trtbuild.stages.readers import Readers
 
 
 class Imports(importlib.abc.MetaPathFinder):
-    """Stands before the finders of modules, and finds none itself."""
+    """Stands before the finders of modules, and finds none itself.
 
-    def __init__(self, places: Places, readers: Readers) -> None:
+    `misses` is told of each source file that is not there and would be taken if it were.
+    """
+
+    def __init__(self, places: Places, readers: Readers, misses: Callable[[str], None]) -> None:
         self._places = places
         self._readers = readers
+        self._misses = misses
         self._began = frozenset(sys.path)
         self._names: set[str] = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, _: ModuleType | None = None, /
     ) -> None:
-        """None: a module is looked for."""
+        """None: a module is looked for, in the folders of its package or on the path."""
         if fullname.partition(".")[0] in sys.stdlib_module_names:
             return
-        if path is None and self._readers.importer_is_user():
+        if not self._readers.importer_is_user():
+            return
+        if path is None:
             self._names.add(fullname)
+        for folder in sys.path if path is None else path:
+            place = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118 - text
+            if any(part in place for part in INSTALLED_FOLDERS):
+                return  # the user's own come before what is installed
+            if not self._places.is_nobodys(place) and self._holds(place, fullname):
+                return
 
     def found_by_python(self) -> Iterator[str]:
-        """The top-level names of modules of the user's that the interpreter's own search found: it
-        does not know the folders that recipe and user's code have put on the path."""
+        """The top-level names of modules of the user's that the interpreter's own search found,
+        and of those that are missing, which it could find: it does not know the folders that
+        recipe and user's code have put on the path."""
         return filter(self._is_for_python, self._names)
 
+    def _holds(self, place: str, name: str) -> bool:
+        """Whether a folder has a module; where it has not, that is told."""
+        last = place + name.rpartition(".")[2]
+        candidates = (f"{last}.py", f"{last}{os.sep}__init__.py")
+        if any(kind_of(candidate) is not None for candidate in candidates):
+            return True
+        for candidate in candidates:
+            self._misses(candidate)
+        return False
+
     def _is_for_python(self, name: str) -> bool:
-        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if name not in sys.modules:
+            return True
+        spec = getattr(sys.modules[name], "__spec__", None)
         if spec is None:
             return False
         package = spec.submodule_search_locations

@@ -14,7 +14,7 @@ PACKAGE = "package:"
 """An installed distribution that the user's code imports; its state is the version."""
 
 MODULE = "module:"
-"""A module that the interpreter's own search finds; its state is where."""
+"""A module that the interpreter's own search finds, or does not; its state is where."""
 
 NO_PATHS = (PACKAGE, MODULE)
 
@@ -23,6 +23,7 @@ INSTALLED_FOLDERS = ("/site-packages/", "/dist-packages/")
 
 MISSING = "missing"
 INSTALLED = "installed"
+FOLDER = "folder"
 
 
 def project_of(folder: Path) -> Path:

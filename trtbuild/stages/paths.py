@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
+
+stat_of = os.stat
+"""As it is while nothing is watched."""
 
 
 def text_of(path: Any) -> str | None:
@@ -42,6 +47,22 @@ def source_of(path: str | None) -> str | None:
 def kind_of(path: str) -> int | None:
     """The type of a file, as stat has it; None where there is nothing."""
     try:
-        return stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116 - runs at every open
+        return stat.S_IFMT(stat_of(path).st_mode)
     except (OSError, ValueError):
         return None
+
+
+def tell_of(function: Callable[..., Any], asks: Callable[[Any], None]) -> None:
+    """Have a function of `os` tell of the paths that it is given."""
+
+    @functools.wraps(function)
+    def telling(path: Any, *arguments: Any, **options: Any) -> Any:
+        if options.get("dir_fd") is None:
+            asks(path)
+        return function(path, *arguments, **options)
+
+    setattr(os, function.__name__, telling)
+    supporting = (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks)
+    for able in (*supporting, os.supports_effective_ids):
+        if function in able:
+            able.add(telling)

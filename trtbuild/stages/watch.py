@@ -1,6 +1,7 @@
 """What the user's own code reads while a stage runs, as a compiler's depfile lists headers.
 
-`trtbuild.stages.names` says how that is named.
+`trtbuild.stages.names` says how that is named. What was looked for and is not there is named too:
+a task is stale when it appears.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from trtbuild.recipe.model import JSONValue
 from trtbuild.stages.imports import Imports
 from trtbuild.stages.names import MODULE, PACKAGE
 from trtbuild.stages.packages import distributions_used
-from trtbuild.stages.paths import kind_of, source_of, text_of
+from trtbuild.stages.paths import kind_of, source_of, stat_of, tell_of, text_of
 from trtbuild.stages.places import Places
 from trtbuild.stages.readers import Reader, Readers
 
@@ -38,7 +39,7 @@ class Watch:
     ) -> None:
         self._places = Places(folder, project, exclude)
         self._readers = Readers(self._places)
-        self._imports = Imports(self._places, self._readers)
+        self._imports = Imports(self._places, self._readers, self._misses)
         self._declared = {os.path.realpath(path) for path in declared}
         self._temporary = (os.path.realpath(tempfile.gettempdir()) + os.sep, time.time_ns())
         self._read: set[str] = set()
@@ -48,6 +49,8 @@ class Watch:
     def start(self) -> None:
         """Begin to watch; a process cannot stop an audit hook again."""
         sys.meta_path.insert(0, self._imports)
+        for function in (os.stat, os.access):
+            tell_of(function, self._asks)
         sys.addaudithook(self._hook)
 
     def discovered(self, options: JSONValue) -> list[str]:
@@ -80,19 +83,19 @@ class Watch:
             self._makes(arguments[0])
 
     def _opens(self, path: Any) -> None:
-        """A file is about to be read, by whomever."""
+        """A file is about to be read, by whomever; it need not be there."""
         text = source_of(text_of(path))
         if text is None or self._places.is_nobodys(text):
             return
         kind = kind_of(text)
         if (inside := self._places.in_project(text)) is not None:
-            if kind == stat.S_IFREG:
+            if kind == stat.S_IFREG or (kind is None and self._readers.now()):
                 self._note(inside, self._read)
             return
-        if kind != stat.S_IFREG:
+        if kind not in (None, stat.S_IFREG):
             return
         reader = self._readers.now()
-        by_library = reader is Reader.LIBRARY
+        by_library = reader is Reader.LIBRARY and kind is not None
         if reader is Reader.USER or (by_library and not self._places.is_of_libraries(text)):
             self._note(text, self._read)
 
@@ -104,6 +107,14 @@ class Watch:
         if (inside := self._places.in_project(text)) is not None:
             self._note(inside, self._read)
 
+    def _asks(self, path: Any) -> None:
+        """Something is asked of a path, such as whether it is there."""
+        text = None if isinstance(path, int) else text_of(path)
+        if text is None or self._places.is_nobodys(text) or self._readers.now() is not Reader.USER:
+            return
+        if kind_of(text) in (None, stat.S_IFREG, stat.S_IFDIR):
+            self._note(self._places.in_project(text) or text, self._read)
+
     def _lists(self, path: Any) -> None:
         """The names in a folder are read."""
         text = text_of(path)
@@ -114,6 +125,11 @@ class Watch:
         by_library = reader is Reader.LIBRARY and not self._places.is_of_libraries(text)
         if reader is Reader.USER or by_library:
             self._note(inside or text, self._listed)
+
+    def _misses(self, path: str) -> None:
+        """A module is not there: of the folders on the path, those of the project count."""
+        if (inside := self._places.in_project(path)) is not None:
+            self._note(inside, self._read)
 
     def _makes(self, path: Any) -> None:
         """A file or folder is made by this process: what it then reads of that is its own."""
@@ -136,6 +152,6 @@ class Watch:
         if not real.startswith(temporary):
             return False
         try:
-            return os.stat(real).st_ctime_ns >= began  # noqa: PTH116 - text
+            return stat_of(real).st_ctime_ns >= began
         except OSError:
             return False
