@@ -89,6 +89,22 @@ def test_a_module_that_python_finds_elsewhere_is_another(tmp_path: Path) -> None
     assert "discovered.module:words" in [r["field"] for r in result.task("surgery")["reasons"]]
 
 
+def test_an_environment_variable_is_an_input_and_its_value_nowhere(tmp_path: Path) -> None:
+    project = hooked(tmp_path, "import os", 'os.environ.get("WORD", "none")')
+    assert verdict(project, WORD="secret-one") == "EXECUTED"
+    assert verdict(project, WORD="secret-one") == "UP_TO_DATE"
+    explained = project.trtbuild("explain", "tiny.yaml", "surgery", WORD="secret-two")
+    assert "environment variable WORD changed" in explained.out
+    result = surgery(project)
+    assert graph_name(project) == "none"
+    reasons = [reason["text"] for reason in result.task("surgery")["reasons"]]
+    assert reasons == ["environment variable WORD is no longer set"]
+    assert verdict(project, WORD="secret-one") == "RESTORED"
+    kept = [*(project.cache / "actions").rglob("*.json"), *project.folder.rglob(".trtbuild/*")]
+    assert kept
+    assert not [path for path in kept if b"secret" in path.read_bytes()]
+
+
 def with_module(project: Project) -> None:
     project.write("local_settings.py", 'NAME = "local"')
 
@@ -139,8 +155,8 @@ def test_what_was_missing_makes_the_task_stale_when_it_appears(
 
 
 def test_two_checkouts_share_what_a_plain_project_gave(tmp_path: Path) -> None:
-    hook = f"import yaml\nimport words\n{IMPORTS}"
-    one = hooked(tmp_path / "one", hook, "words.WORD")
+    hook = f"import os\nimport yaml\nimport words\n{IMPORTS}"
+    one = hooked(tmp_path / "one", hook, 'words.WORD + os.environ.get("WORD", "")')
     one.write("words.py", 'WORD = "word"')
     assert verdict(one, HOME="/nowhere", TZ="UTC") == "EXECUTED"
     two = Project(tmp_path / "some" / "where" / "else")

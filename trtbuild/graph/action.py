@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from trtbuild.recipe.model import Options
+from trtbuild.stages.names import UNSET, VARIABLE
 from trtbuild.store.digest import Digest, canonical_json
 
 ACTION_FORMAT = 2
@@ -63,7 +64,7 @@ class Action:
     """Everything that decides a stage's outputs, and nothing else.
 
     `inputs` pairs "role/file" with digests; `discovered` pairs what the user's own code was seen
-    to read (files, folders, packages: `stages.names`) with their states;
+    to read (files, folders, packages, variables: `stages.names`) with their states;
     `toolchain` pairs names of tools and devices with versions. All are sorted.
     """
 
@@ -168,8 +169,19 @@ def differences(old: Any, new: Any, path: str = "") -> tuple[Reason, ...]:
         return differences(
             {item["name"]: item for item in old}, {item["name"]: item for item in new}, path
         )
-    text = f"{path}: {_brief(old)} -> {_brief(new)}"
-    return (Reason(ReasonKind.CHANGED, text, path),)
+    return (Reason(ReasonKind.CHANGED, _told(path, old, new), path),)
+
+
+def _told(path: str, old: Any, new: Any) -> str:
+    """What a field was and is; of an environment variable not even the digest, by which a secret
+    that is easily guessed could be told."""
+    _, is_variable, name = path.partition(f"discovered.{VARIABLE}")
+    if not is_variable:
+        return f"{path}: {_brief(old)} -> {_brief(new)}"
+    if old is _ABSENT or new is _ABSENT:
+        return f"environment variable {name} {'is' if old is _ABSENT else 'is no longer'} read"
+    become = {old: "is set now", new: "is no longer set"}.get(UNSET, "changed")
+    return f"environment variable {name} {become}"
 
 
 class _Absent:

@@ -15,7 +15,15 @@ from trtbuild.graph.toolchain import toolchain_of, version_of
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
 from trtbuild.stages.base import Stage
-from trtbuild.stages.names import FOLDER, MISSING, MODULE, PACKAGE, module_state
+from trtbuild.stages.names import (
+    FOLDER,
+    MISSING,
+    MODULE,
+    PACKAGE,
+    VARIABLE,
+    module_state,
+    variable_state,
+)
 from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
 from trtbuild.store.memo import Memo
 
@@ -91,6 +99,8 @@ def input_paths(
 def _state(name: str, folder: Path, memo: Memo) -> str:
     if name.startswith(PACKAGE):
         return version_of(name.removeprefix(PACKAGE)) or MISSING
+    if name.startswith(VARIABLE):
+        return variable_state(name.removeprefix(VARIABLE))
     if name.startswith(MODULE):
         return module_state(name.removeprefix(MODULE), folder.resolve())
     try:

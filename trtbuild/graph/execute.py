@@ -87,10 +87,11 @@ class LocalExecutor:
         with store_errors("cannot prepare the stage", scratch):
             outputs.mkdir()
             log.touch()
-            self._write_request(request, document, outputs)
+            given = {**SAME, **request.environment}
+            self._write_request(request, document, outputs, sorted(given))
         started = time.monotonic()
         inherited = stage_environment(request.module, request.options.get("backend"))
-        environment = {**inherited, **SAME, **request.environment}
+        environment = {**inherited, **given}
         events, returncode = self._child(environment, document, log, progress)
         error = _error(events, returncode, log)
         done = [event for event in events if event["event"] == "done"]
@@ -110,7 +111,7 @@ class LocalExecutor:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def _write_request(self, request: Request, path: Path, outputs: Path) -> None:
+    def _write_request(self, request: Request, path: Path, outputs: Path, given: list[str]) -> None:
         document = {
             "module": request.module,
             "options": request.options,
@@ -118,6 +119,7 @@ class LocalExecutor:
             "folder": str(request.folder),
             "project": str(request.project),
             "exclude": [str(folder) for folder in request.exclude],
+            "given": given,  # variables that this process does not have so
             "outputs": str(outputs.absolute()),  # a stage may work in a folder of its own
             "shared": None if request.shared is None else str(request.shared),
         }

@@ -59,6 +59,8 @@ def _told(found: Sequence[Reason], count: int) -> str:
 
 
 def _field(reason: Reason) -> str:
+    if not reason.text.startswith(f"{reason.field}: "):
+        return reason.text  # told in words
     name = reason.field.removeprefix("toolchain.").removeprefix("discovered.")
     there, _, here = reason.text.removeprefix(f"{reason.field}: ").partition(" -> ")
     return f"{name} {_plain(here)} here, {_plain(there)}"

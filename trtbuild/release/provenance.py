@@ -16,6 +16,7 @@ from trtbuild.release.gather import Gathered
 from trtbuild.release.lock import EVIDENCE
 from trtbuild.release.source import SourceState
 from trtbuild.release.tools import Tool, normal, own_tools, parts, tool
+from trtbuild.stages.names import NO_PATHS
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -123,7 +124,7 @@ def _inputs(found: Sequence[Gathered]) -> Iterator[dict[str, Any]]:
                     path = paths[role] if name in paths else _beside(paths[role], inner)
                     files[path] = text
             for name, text in locked.action["discovered"].items():
-                if not name.startswith("package:") and not name.endswith("/"):
+                if not name.startswith(NO_PATHS) and not name.endswith("/"):
                     files[name] = str(text)
         for path, text in sorted(files.items()):
             if text.startswith("sha256:"):

@@ -73,6 +73,8 @@ def main(arguments: list[str]) -> int:
         Path(request["project"]),
         exclude=tuple(map(Path, request["exclude"])),
         declared=tuple(context.inputs.values()),
+        given=frozenset(request["given"]),
+        warn=reporter.warn,
     )
     try:
         watch.start()

@@ -6,6 +6,7 @@ checkout and absolute outside of it; the rest begin with what they are.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -13,10 +14,13 @@ from pathlib import Path
 PACKAGE = "package:"
 """An installed distribution that the user's code imports; its state is the version."""
 
+VARIABLE = "env:"
+"""An environment variable that the user's code reads; its state is a digest of its value."""
+
 MODULE = "module:"
 """A module that the interpreter's own search finds, or does not; its state is where."""
 
-NO_PATHS = (PACKAGE, MODULE)
+NO_PATHS = (PACKAGE, VARIABLE, MODULE)
 
 INSTALLED_FOLDERS = ("/site-packages/", "/dist-packages/")
 """Parts of the paths of what pip has installed."""
@@ -24,6 +28,7 @@ INSTALLED_FOLDERS = ("/site-packages/", "/dist-packages/")
 MISSING = "missing"
 INSTALLED = "installed"
 FOLDER = "folder"
+UNSET = "unset"
 
 
 def project_of(folder: Path) -> Path:
@@ -42,6 +47,15 @@ def _marked(folder: Path, marks: tuple[str, ...]) -> Path | None:
         if any((candidate / mark).exists() for mark in marks):
             return candidate
     return None
+
+
+def variable_state(name: str) -> str:
+    """The state of an environment variable. Its value may be a secret and is never shown: the
+    digest is of name and value, so that two variables with one value do not look alike."""
+    value = os.environ.get(name)
+    if value is None:
+        return UNSET
+    return f"sha256:{hashlib.sha256(os.fsencode(f'{name}={value}')).hexdigest()}"
 
 
 def module_state(name: str, folder: Path) -> str:

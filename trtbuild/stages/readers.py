@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -15,7 +16,7 @@ _HERE = Path(__file__).parent
 
 IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport", str(_LIBRARY / "importlib") + os.sep)
 
-_WATCHING = ("watch", "readers", "imports", "paths")
+_WATCHING = ("watch", "readers", "variables", "loaders", "imports", "paths")
 
 PLUMBING = frozenset(
     {
@@ -106,6 +107,16 @@ class Readers:
         while frame is not None and self.kind(frame) is _Kind.PLUMBING:
             frame = frame.f_back
         return frame is not None and self.kind(frame) in (_Kind.IMPORT, _Kind.METADATA)
+
+    def caller(self, through: Callable[[FrameType], bool] = lambda _: True) -> FrameType | None:
+        """The frame of the user's code that reads, `through` such plumbing alone; None where it is
+        not the user's."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and self.kind(frame) is _Kind.PLUMBING:
+            if not through(frame):
+                return None
+            frame = frame.f_back
+        return frame if frame is not None and self.kind(frame) is _Kind.USER else None
 
     def kind(self, frame: FrameType) -> _Kind:
         """Whose code runs in a frame."""

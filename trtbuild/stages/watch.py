@@ -16,18 +16,19 @@ from typing import Any
 
 from trtbuild.recipe.model import JSONValue
 from trtbuild.stages.imports import Imports
-from trtbuild.stages.names import MODULE, PACKAGE
+from trtbuild.stages.names import MODULE, PACKAGE, VARIABLE
 from trtbuild.stages.packages import distributions_used
 from trtbuild.stages.paths import kind_of, source_of, stat_of, tell_of, text_of
 from trtbuild.stages.places import Places
 from trtbuild.stages.readers import Reader, Readers
+from trtbuild.stages.variables import Variables, Warn
 
 
 class Watch:
-    """Notes files that are opened for reading, folders listed, modules imported.
+    """Notes files that are opened for reading, folders listed, modules imported, variables read.
 
     `exclude` are folders whose files are no inputs (outputs and cache), `declared` the files that
-    are inputs anyway.
+    are inputs anyway, `given` the variables that trtbuild sets for a stage.
     """
 
     def __init__(
@@ -36,9 +37,12 @@ class Watch:
         project: Path,
         exclude: tuple[Path, ...],
         declared: tuple[Path, ...],
+        given: frozenset[str] = frozenset(),
+        warn: Warn = lambda _: None,
     ) -> None:
         self._places = Places(folder, project, exclude)
         self._readers = Readers(self._places)
+        self._variables = Variables(self._readers, given, warn)
         self._imports = Imports(self._places, self._readers, self._misses)
         self._declared = {os.path.realpath(path) for path in declared}
         self._temporary = (os.path.realpath(tempfile.gettempdir()) + os.sep, time.time_ns())
@@ -48,6 +52,7 @@ class Watch:
 
     def start(self) -> None:
         """Begin to watch; a process cannot stop an audit hook again."""
+        self._variables.start()
         sys.meta_path.insert(0, self._imports)
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
@@ -64,6 +69,7 @@ class Watch:
         return [
             *sorted(files),
             *sorted(folders),
+            *sorted(f"{VARIABLE}{name}" for name in self._variables.read),
             *sorted(f"{MODULE}{name}" for name in self._imports.found_by_python()),
             *(f"{PACKAGE}{name}" for name in packages),
         ]
