@@ -72,6 +72,19 @@ def test_taking_all_of_them_is_warned_of(tmp_path: Path, copies: str) -> None:
     assert warning.startswith("factory.py:6 takes all environment variables, which are no inputs")
 
 
+def test_torch_traces_code_that_reads_one(tmp_path: Path) -> None:
+    text = """
+        import os, torch
+        def scaled(x):
+            return x * float(os.environ.get("GAIN", "1")) if "FOO" not in os.environ else x
+        def make():
+            x = torch.ones(2)
+            assert torch.compile(scaled, fullgraph=True, backend="eager")(x)[0] == 5
+            scaled(x)
+        """
+    assert {"env:GAIN", "env:FOO"} <= read(tmp_path / "project", text)
+
+
 def test_a_state_tells_no_value_and_no_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", "secret")
     monkeypatch.setenv("OTHER", "secret")

@@ -44,6 +44,13 @@ def source_of(path: str | None) -> str | None:
     return path
 
 
+def database_of(name: Any) -> str | None:
+    """The file of a SQLite database, which may be named by a URI; None for one in memory."""
+    text = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else ""
+    path = text.removeprefix("file:").partition("?")[0] if text.startswith("file:") else text
+    return None if not path or path.startswith(":") else path
+
+
 def kind_of(path: str) -> int | None:
     """The type of a file, as stat has it; None where there is nothing."""
     try:

@@ -28,8 +28,8 @@ class Variables:
         self._copying: tuple[int, int] | None = None
         self._warned = False
 
-    def start(self) -> None:
-        """Begin to watch."""
+    def start(self) -> tuple[Callable[..., None], ...]:
+        """Begin to watch; returns the functions that compilers of the user's code may leave out."""
 
         def noted(key: Any) -> None:
             self.note(key)
@@ -61,6 +61,7 @@ class Variables:
 
         for environ in (os.environ, os.environb):
             environ.__class__ = Environ  # the very object: others hold references to it
+        return noted, all_noted, forgotten
 
     def note(self, key: Any) -> None:
         """A variable is asked for; its value need not be there."""

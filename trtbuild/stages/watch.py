@@ -7,6 +7,7 @@ a task is stale when it appears.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 import tempfile
@@ -16,12 +17,16 @@ from typing import Any
 
 from trtbuild.recipe.model import JSONValue
 from trtbuild.stages.imports import Imports
+from trtbuild.stages.loaders import Loaders
 from trtbuild.stages.names import MODULE, PACKAGE, VARIABLE
 from trtbuild.stages.packages import distributions_used
-from trtbuild.stages.paths import kind_of, source_of, stat_of, tell_of, text_of
+from trtbuild.stages.paths import database_of, kind_of, source_of, stat_of, tell_of, text_of
 from trtbuild.stages.places import Places
 from trtbuild.stages.readers import Reader, Readers
 from trtbuild.stages.variables import Variables, Warn
+
+OTHER_PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"})
+"""Events whose first argument names another program, which begins."""
 
 
 class Watch:
@@ -44,16 +49,18 @@ class Watch:
         self._readers = Readers(self._places)
         self._variables = Variables(self._readers, given, warn)
         self._imports = Imports(self._places, self._readers, self._misses)
+        self._warn = warn
         self._declared = {os.path.realpath(path) for path in declared}
         self._temporary = (os.path.realpath(tempfile.gettempdir()) + os.sep, time.time_ns())
         self._read: set[str] = set()
         self._listed: set[str] = set()
         self._made: set[str] = set()
+        self._warned: set[str] = set()
 
     def start(self) -> None:
         """Begin to watch; a process cannot stop an audit hook again."""
-        self._variables.start()
-        sys.meta_path.insert(0, self._imports)
+        unseen = self._variables.start()
+        sys.meta_path[:0] = [self._imports, Loaders(self._opens, unseen)]
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
         sys.addaudithook(self._hook)
@@ -85,8 +92,16 @@ class Watch:
             self._lists("." if arguments[0] is None else arguments[0])
         elif event == "import" and arguments[1] is not None:  # of native code
             self._opens(arguments[1])
+        elif event == "ctypes.dlopen" and os.sep in str(arguments[0]):  # others are the system's
+            self._opens(arguments[0])
+        elif event == "sqlite3.connect" and (database := database_of(arguments[0])):
+            self._opens(database)
         elif event == "os.mkdir":
             self._makes(arguments[0])
+        elif event in OTHER_PROGRAMS:
+            self._runs(arguments[0])
+        elif event == "os.fork" and self._readers.now() is not Reader.NOBODY:
+            self._warn_once("processes that work for it (with num_workers=0 this one reads)")
 
     def _opens(self, path: Any) -> None:
         """A file is about to be read, by whomever; it need not be there."""
@@ -141,6 +156,22 @@ class Watch:
         """A file or folder is made by this process: what it then reads of that is its own."""
         if (text := text_of(path)) is not None:
             self._made.add(os.path.realpath(text))
+
+    def _runs(self, program: Any) -> None:
+        if self._readers.now() is Reader.USER:
+            text = text_of(program) or ""
+            words = shlex.split(text) if " " in text else [text]
+            self._warn_once(os.path.basename(words[0]) if words else text)  # noqa: PTH119 - text
+
+    def _warn_once(self, program: str) -> None:
+        frame = self._readers.caller()
+        place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "your code"
+        if program not in self._warned:
+            self._warned.add(program)
+            self._warn(
+                f"{place} runs {program}: what other processes read is not seen, and makes nothing"
+                " stale when it changes; name such files under model.torch.files"
+            )
 
     def _note(self, path: str, found: set[str]) -> None:
         real = os.path.realpath(path)
