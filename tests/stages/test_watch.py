@@ -2,12 +2,14 @@
 
 import sys
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import numpy  # noqa: F401 - to be found among the modules
 import onnx_graphsurgeon  # noqa: F401 - as above
 import pytest
 import yaml  # noqa: F401 - as above: of a distribution with another name
 
+from tests.stages.watched import run
 from trtbuild.stages.packages import distributions
 
 
@@ -21,3 +23,9 @@ def test_a_module_is_traced_to_the_distributions_that_the_metadata_names(
 
 def test_what_python_itself_has_is_no_distribution() -> None:
     assert distributions({"json", "no_such_module"}) == []
+
+
+def test_what_a_declared_file_imports_is_discovered_and_not_the_file(tmp_path: Path) -> None:
+    text = "import yaml\ndef make(): pass"
+    found = set(run(tmp_path / "project", text, declared=True).discovered)
+    assert found == {"yaml.py", "yaml/__init__.py", "package:PyYAML"}

@@ -72,7 +72,7 @@ class Watch:
                 self._loaded(file)
         files = {name for path in self._read for name in self._places.names(path)}
         folders = {f"{name}/" for path in self._listed for name in self._places.names(path)}
-        packages = distributions_used(self._read, options)
+        packages = distributions_used(self._read | self._declared, options)
         return [
             *sorted(files),
             *sorted(folders),
