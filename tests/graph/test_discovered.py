@@ -164,3 +164,11 @@ def test_two_checkouts_share_what_a_plain_project_gave(tmp_path: Path) -> None:
     shutil.rmtree(two.folder / "build")
     two.cache = one.cache
     assert verdict(two, HOME="/elsewhere", TZ="Asia/Tokyo") == "RESTORED"
+
+
+def test_code_beside_the_outputs_is_an_input_too(tmp_path: Path) -> None:
+    project = hooked(tmp_path, "import words", "words.WORD")
+    for word in ("one", "two"):
+        project.write("words.py", f'WORD = "{word}"')
+        result = project.run("--only", "surgery", "--out", ".")
+        assert result.verdicts()["surgery"] == "EXECUTED"

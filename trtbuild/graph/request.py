@@ -46,7 +46,13 @@ def request_of(
         inputs=inputs,
         folder=folder,
         project=project_of(folder),
-        exclude=(workspace.root.parent, store.root),
+        exclude=(*_outputs(workspace, folder), store.root),
         environment=environment or {},
         shared=store.root / "shared",
     )
+
+
+def _outputs(workspace: Workspace, folder: Path) -> tuple[Path, ...]:
+    """Where the recipe's outputs lie, unless its own files lie there too: those are inputs."""
+    root = workspace.root.resolve()
+    return () if folder.is_relative_to(root) else (root,)
