@@ -132,6 +132,21 @@ def test_what_was_read_must_be_the_same_and_lie_in_the_project(store: Store) -> 
     assert results(store, "same-sm").find(built()).trace is None
 
 
+def test_what_another_machine_names_is_looked_at_only_where_that_tells_it_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = results(store).folder
+    (folder / ".git").mkdir()
+    (folder / "recipes").mkdir()
+    (folder / "lib").symlink_to(store.root)
+    here = Results(store, results(store).workspace, folder / "recipes")
+    monkeypatch.setenv("GAIN", "1")
+    for ours in ("net.py", "../common/net.py", "../lib/README", "env:GAIN", "module:net"):
+        assert here._are_ours((ours, "package:numpy")), ours
+    for others in ("../../secret", "/etc/passwd", "../lib/../../secret", "env:HF_TOKEN"):
+        assert not here._are_ours((others, "package:numpy")), others
+
+
 def test_a_miss_names_the_field_that_differs_and_in_how_many_entries(store: Store) -> None:
     for made in (built(gpu_driver="575.51"), built(gpu_driver="575.51", gpu="NVIDIA H200")):
         recorded(store, made)

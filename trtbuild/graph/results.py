@@ -13,7 +13,7 @@ from trtbuild.graph.bind import with_discovered
 from trtbuild.graph.execute import Execution
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.stages import STAGES
-from trtbuild.stages.names import NO_PATHS, checkout_of
+from trtbuild.stages.names import NO_PATHS, VARIABLE, checkout_of
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.store import Store
 
@@ -199,10 +199,16 @@ class Results:
     def _are_ours(self, names: tuple[str, ...]) -> bool:
         """Whether names from elsewhere lead to nothing but this checkout, as it is laid out.
 
-        A link of the checkout's own may lead out of it: what is there is hashed and no more.
+        A link of the checkout's own may lead out of it: what is there is hashed and no more. A
+        variable that may hold a secret is no answer for others: who sees the keys that are asked
+        for could try guesses of it.
         """
+        from trtbuild.store.address import is_secret  # a no-op takes nothing from elsewhere
+
         folder = self.folder.resolve()
         checkout = checkout_of(folder)
+        if any(is_secret(name) for name in names if name.startswith(VARIABLE)):
+            return False
         return all(
             name.startswith(NO_PATHS)
             or Path(os.path.normpath(folder / name)).is_relative_to(checkout)

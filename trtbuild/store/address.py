@@ -60,9 +60,14 @@ def scrubbed(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """
     line = safe_url(" ".join(text.split()))
     for name, value in environment.items():
-        if len(value) >= 6 and re.search(_SECRET, name):
+        if len(value) >= 6 and is_secret(name):
             line = line.replace(value, "***")
     return line if len(line) <= 160 else f"{line[:157]}..."
+
+
+def is_secret(variable: str) -> bool:
+    """Whether an environment variable is called as one that holds a credential."""
+    return re.search(_SECRET, variable) is not None
 
 
 def connect(url: str, timeout: float) -> tuple[Any, str]:
