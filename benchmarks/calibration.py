@@ -27,7 +27,7 @@ from trtbuild.precision.calibration import Method, calibrate
 from trtbuild.precision.histogram import Histogram
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.sites import candidates
-from trtbuild.precision.thresholds import BINS, entropy, percentile
+from trtbuild.precision.thresholds import entropy, percentile
 from trtbuild.precision.watch import watch_tensors
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.model import Recipe
@@ -95,8 +95,7 @@ def measure(name: str, model: onnx.ModelProto, batches: Sequence[Arrays], method
                 for array in values.values():
                     _ = array.min(), array.max()
             return
-        bins = BINS if method.name == "entropy" else 8 * BINS
-        histograms = {name: Histogram(bins) for name in values}
+        histograms = {name: Histogram() for name in values}
         for _ in range(rounds):  # every batch through all tensors, as their values come
             for name, array in values.items():
                 histograms[name].add(array)

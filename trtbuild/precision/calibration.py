@@ -25,8 +25,6 @@ PERCENTILE = 99.99
 ENOUGH = {"minmax": 32, "entropy": 100, "percentile": 100}
 """Samples below which a method is warned of. NVIDIA calibrates ImageNet networks on 500."""
 
-_BINS = {"entropy": thresholds.BINS, "percentile": 8 * thresholds.BINS}
-
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -53,7 +51,7 @@ def calibrate(
     """
     if method.name == "minmax":
         return _largest(model, tensors, batches, done)
-    histograms = {name: Histogram(_BINS[method.name]) for name in tensors}
+    histograms = {name: Histogram() for name in tensors}
 
     def count(name: str, values: Array) -> None:
         if not histograms[name].add(values):

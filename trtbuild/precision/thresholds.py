@@ -8,13 +8,11 @@ import numpy.typing as npt
 from trtbuild.precision.histogram import Histogram
 
 BINS = 2048
-"""Of the histogram that entropy searches: NVIDIA's number. With others it finds other thresholds,
-and with LEVELS bins it finds the largest value, whatever the data is."""
+"""That entropy searches, from 0 to the largest magnitude: NVIDIA's number. With others it finds
+other thresholds, and with LEVELS bins it finds the largest value, whatever the data is."""
 
 LEVELS = 128
 """Magnitudes of a signed 8-bit integer: the bins that a candidate is quantized to."""
-
-_AT_ONCE = 1024  # thresholds: bounds the memory, for histograms that grew
 
 _Floats = npt.NDArray[np.float64]
 
@@ -44,14 +42,16 @@ def entropy(histogram: Histogram) -> float:
     group of bins replaced by the mean of those that are not empty, is Q; the threshold with the
     least Kullback-Leibler divergence of P from Q is chosen, the largest of equals. The first bin
     is taken as full as the second, since zeros (behind a ReLU) are exact in any scale.
+
+    Where few values fill a tail many thresholds lose nearly the same, far from each other.
     """
-    counts = histogram.counts.astype(np.float64)
+    if histogram.largest == 0.0:
+        return 0.0
+    counts = histogram.rebinned(BINS)
     counts[0] = counts[1]
-    if not counts.any():
-        return histogram.largest
     divergence = _divergences(counts)
     best = len(divergence) - 1 - int(np.argmin(divergence[::-1]))
-    return min((best + LEVELS) * histogram.width, histogram.largest)
+    return (best + LEVELS) / BINS * histogram.largest
 
 
 def _divergences(counts: _Floats) -> _Floats:
@@ -68,16 +68,14 @@ def _divergences(counts: _Floats) -> _Floats:
     outliers = total - clipped
     plogp = np.concatenate(([0.0], np.cumsum(_xlogx(counts / total))))
     own = plogp[ends - 1] + _xlogx((last + outliers) / total)
-    parts = [slice(start, start + _AT_ONCE) for start in range(0, len(ends), _AT_ONCE)]
-    cross = [_cross(sums, filled, ends[part], outliers[part]) for part in parts]
     lost = (last == 0) & (outliers > 0)  # P has the outliers in a bin that is empty in Q
-    return np.where(lost, np.inf, own - np.concatenate(cross))
+    return np.where(lost, np.inf, own - _cross(sums, filled, ends, outliers))
 
 
 def _cross(
     sums: _Floats, filled: _Floats, ends: npt.NDArray[np.intp], outliers: _Floats
 ) -> _Floats:
-    """The sum over groups, for some of the thresholds; `sums` and `filled` are cumulative."""
+    """The sum over groups, for each threshold; `sums` and `filled` are cumulative."""
     edges = -(-np.outer(ends, np.arange(LEVELS + 1)) // LEVELS)  # the first bin of each group
     mass = np.diff(sums[edges], axis=1)  # S
     width = np.diff(filled[edges], axis=1)  # N

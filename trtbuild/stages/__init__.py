@@ -109,7 +109,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "calibrate",
-            1,
+            2,
             "trtbuild.stages.calibrate",
             (Output("table", ("calibration.json", "calibration.cache")),),
             lambda options: (ONNX, ONNXRUNTIME, *_data(options)),
