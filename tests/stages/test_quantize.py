@@ -282,7 +282,33 @@ def test_int4_weights_are_found_on_the_calibration_data(stage: Stage) -> None:
         calibration={"dataset": {"kind": "npz"}, "samples": 64, "batch": 4},
     )
     assert document["nodes"] == {"fp16": 3, "fp32": 0, "int4": 3}
-    assert any("awq_clip, batch 16" in line for line in stage.reporter.lines)
+    assert any("awq_clip, sample 64 of 64" in line for line in stage.reporter.lines)
+
+
+INT4: dict[str, Any] = {"precision": "int4", "base": "fp32", "block_size": 32}
+
+
+def test_int4_needs_the_samples_that_are_asked_for(stage: Stage) -> None:
+    np.savez(stage.folder / "data.npz", **rows(64))
+    calibration = {"dataset": {"kind": "npz"}, "samples": 100}
+    with pytest.raises(StageError) as caught:
+        stage.run(linear(), [declaration("x", 128)], **INT4, calibration=calibration)
+    assert caught.value.what == "100 samples are asked for, but the dataset gives 64"
+    assert caught.value.where == "calibration.samples"
+
+
+@pytest.mark.parametrize("method", ["awq_lite", "awq_clip", "awq_full"])
+def test_few_samples_for_int4_are_a_warning_said_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr("trtbuild.precision.moments.BUDGET", 1)  # reads the data for each tensor
+    np.savez(stage.folder / "data.npz", **rows(64))
+    calibration = {"dataset": {"kind": "npz"}, "samples": 2}
+    stage.run(linear(), [declaration("x", 128)], **INT4, method=method, calibration=calibration)
+    assert stage.reporter.warnings == [
+        f"2 samples are few for {method}: scales settle from about 32 on"
+    ]
+    assert len([line for line in stage.reporter.lines if "sample 2 of 2" in line]) > 1
 
 
 def test_a_precision_that_changes_nothing_is_refused(stage: Stage) -> None:

@@ -49,7 +49,7 @@ def batches(demand: Demand) -> Iterator[Batch]:
             yield from stacker.add(arrays, place)
         else:
             batch = split(arrays, demand, place)
-            taken += _size(batch, demand)
+            taken += demand.count(batch.inputs)
             yield batch
         if demand.samples and taken >= demand.samples:
             break
@@ -72,9 +72,3 @@ def _arrays(item: object, place: str) -> Arrays:
 def _is_sample(arrays: Arrays, demand: Demand) -> bool:
     """Whether an input lacks the axis of samples that the recipe's shape has."""
     return any(arrays[item.name].ndim == len(item.min) - 1 for item in demand.batched)
-
-
-def _size(batch: Batch, demand: Demand) -> int:
-    """How many samples a batch holds: axis 0 of the first input that is dynamic there."""
-    dynamic = [item for item in demand.batched if item.min[0] != item.max[0]]
-    return next((len(batch.inputs[i.name]) for i in (*dynamic, *demand.batched)), 1)

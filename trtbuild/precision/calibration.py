@@ -22,9 +22,6 @@ from trtbuild.precision.watch import watch_tensors
 PERCENTILE = 99.99
 """Of the values that are kept, where the recipe does not say: what pytorch-quantization uses."""
 
-ENOUGH = {"minmax": 32, "entropy": 100, "percentile": 100}
-"""Samples below which a method is warned of. NVIDIA calibrates ImageNet networks on 500."""
-
 
 @dataclass(frozen=True, slots=True)
 class Method:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.dataset import open_dataset
 from trtbuild.errors import StageError
 from trtbuild.model.names import nearest
 from trtbuild.model.onnx_file import load_model
-from trtbuild.precision.calibration import ENOUGH, PERCENTILE, Method, calibrate
+from trtbuild.precision.calibration import PERCENTILE, Method, calibrate
 from trtbuild.precision.prepare import prepare
 from trtbuild.precision.sites import candidates
 from trtbuild.precision.table import Table, read_cache, write_cache, write_table
-from trtbuild.stages.demand import stage_demand
+from trtbuild.stages.samples import Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import onnx
 
-    from trtbuild.dataset.base import Batch, Demand
-    from trtbuild.model.inputs import Arrays
-    from trtbuild.reporter import Reporter
     from trtbuild.stages.base import StageContext
 
 _SHOWN = 5  # names that a warning lists
@@ -51,54 +46,16 @@ def run(context: StageContext) -> None:
 def _found(model: onnx.ModelProto, tensors: tuple[str, ...], context: StageContext) -> Table:
     """The table that a dataset gives."""
     options: Any = context.options
-    demand = stage_demand(context, options)
     method = Method(options["method"], options.get("percentile") or PERCENTILE)
-    data = _Data(demand, f"calibrating ({method.name})", context.reporter)
+    what = f"calibrating ({method.name})"
+    data = Samples(context, options, method=method.name, finds="ranges", what=what)
     amax = calibrate(model, tensors, data, method)
-    _check_count(data.taken, demand, method, context.reporter)
-    kind = str(demand.options["kind"])
+    kind = str(options["dataset"]["kind"])
     if kind == "random":
         context.reporter.warn(
             "calibrated on random values, as the recipe says: the ranges are those of noise"
         )
     return Table(method.name, data.taken, kind, amax)
-
-
-class _Data:
-    """The batches of the dataset, counted and reported as they are given."""
-
-    def __init__(self, demand: Demand, what: str, reporter: Reporter) -> None:
-        self.taken = 0
-        self._demand, self._what, self._reporter = demand, what, reporter
-
-    def __iter__(self) -> Iterator[Arrays]:
-        asked = self._demand.samples
-        for batch in open_dataset(self._demand):
-            self.taken += _size(batch, self._demand)
-            limit = f" of {asked}" if asked else ""
-            fraction = min(self.taken / asked, 1.0) if asked else None
-            self._reporter.progress(f"{self._what}, sample {self.taken}{limit}", fraction)
-            yield batch.inputs
-
-
-def _size(batch: Batch, demand: Demand) -> int:
-    """How many samples a batch holds: axis 0 of the first input that is dynamic there."""
-    dynamic = [item for item in demand.batched if item.min[0] != item.max[0]]
-    return next((len(batch.inputs[i.name]) for i in (*dynamic, *demand.batched)), 1)
-
-
-def _check_count(taken: int, demand: Demand, method: Method, reporter: Reporter) -> None:
-    if demand.samples and taken < demand.samples:
-        raise StageError(
-            f"{demand.samples} samples are asked for, but the dataset gives {taken}",
-            where="calibration.samples",
-            hint="ask for fewer, or leave `samples` out to take them all",
-        )
-    if taken < ENOUGH[method.name]:
-        reporter.warn(
-            f"{taken} samples are few for {method.name}: ranges settle from about "
-            f"{ENOUGH[method.name]} on"
-        )
 
 
 def _given(

@@ -15,8 +15,8 @@ from trtbuild.precision.quantized import (
 from trtbuild.precision.table import read_table
 from trtbuild.stages.wishes import (
     base_of,
-    calibration_batches,
     eight_bit_wish,
+    int4_samples,
     int4_wish,
     names_of,
 )
@@ -59,9 +59,8 @@ def convert(
             table = read_table(context.inputs["calibration"])
             return quantize_activations(model, wish, table.amax, ground)
         case "int4":
-            wish4 = int4_wish(options)
-            what = f"measuring activations for {wish4.method}"
-            return quantize_weights(model, wish4, calibration_batches(context, what), ground)
+            samples = int4_samples(context)
+            return quantize_weights(model, int4_wish(options), lambda: samples, ground)
         case other:
             raise StageError(
                 f"'{other}' is no precision that changes the graph",

@@ -33,8 +33,8 @@ from trtbuild.stages.proof import Proof
 from trtbuild.stages.wishes import (
     CASTS,
     base_of,
-    calibration_batches,
     eight_bit_wish,
+    int4_samples,
     int4_wish,
     names_of,
 )
@@ -100,9 +100,8 @@ def _pair(model: onnx.ModelProto, context: StageContext, cases: Cases) -> Pair:
             table = read_table(context.inputs["calibration"])
             return activation_pair(model, eight_bit_wish(options, kind), table.amax, keep)
         case "int4":
-            wish = int4_wish(options)
-            what = f"measuring activations for {wish.method}"
-            return weight_pair(model, wish, calibration_batches(context, what), keep)
+            wish, samples = int4_wish(options), int4_samples(context)
+            return weight_pair(model, wish, lambda: samples, keep)
         case other:
             raise StageError(
                 f"'{other}' has no nodes in low precision",

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.dataset import open_dataset
 from trtbuild.precision import int4
 from trtbuild.precision.choice import Eight, Wish
-from trtbuild.stages.demand import stage_demand
+from trtbuild.stages.samples import Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from trtbuild.model.inputs import Arrays
     from trtbuild.stages.base import StageContext
 
 CASTS = ("fp16", "bf16")
@@ -50,14 +46,14 @@ def int4_wish(options: Any) -> int4.Wish:
     )
 
 
-def calibration_batches(context: StageContext, what: str) -> Callable[[], Iterator[Arrays]]:
-    """The batches of the calibration data, from its beginning each time; `what` is reported."""
+def int4_samples(context: StageContext) -> Samples:
+    """The data that the options of int4 ask for; `rtn` reads none, and needs none."""
     options: Any = context.options
-
-    def batches() -> Iterator[Arrays]:
-        demand = stage_demand(context, options["calibration"])
-        for count, batch in enumerate(open_dataset(demand), start=1):
-            context.reporter.progress(f"{what}, batch {count}")
-            yield batch.inputs
-
-    return batches
+    method = int4_wish(options).method
+    return Samples(
+        context,
+        options.get("calibration"),
+        method=method,
+        finds="scales",
+        what=f"measuring activations for {method}",
+    )

@@ -1,0 +1,70 @@
+"""The calibration data of a stage: read as often as it is asked for, and counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trtbuild.dataset import open_dataset
+from trtbuild.errors import StageError
+from trtbuild.stages.demand import stage_demand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trtbuild.dataset.base import Demand
+    from trtbuild.model.inputs import Arrays
+    from trtbuild.stages.base import StageContext
+
+ENOUGH = {
+    "minmax": 32, "entropy": 100, "percentile": 100,
+    "awq_lite": 32, "awq_clip": 32, "awq_full": 32,
+}
+"""Samples below which a method is warned of. NVIDIA calibrates ImageNet networks on 500; the
+weight searches look at means, which settle sooner (Lin et al. 2023 do with 16 sequences)."""
+
+
+class Samples:
+    """The batches that a stage calibrates on; iterating reads them from the beginning.
+
+    `asked` are the options that hold dataset, samples and batch, `method` what the data is for,
+    `finds` what is found on it ("ranges"), `what` the stage's work, as progress names it.
+    """
+
+    def __init__(
+        self, context: StageContext, asked: Any, *, method: str, finds: str, what: str
+    ) -> None:
+        self.taken = 0  # samples, by the last reading
+        self._context, self._asked = context, asked
+        self._method, self._finds, self._what = method, finds, what
+        self._told = False  # warnings, which are the same in every reading
+
+    def __iter__(self) -> Iterator[Arrays]:
+        """The inputs of each batch. Raises StageError where the dataset has fewer samples than are
+        asked for, and as datasets do.
+        """
+        demand = stage_demand(self._context, self._asked)
+        asked = demand.samples
+        self.taken = 0
+        for batch in open_dataset(demand):
+            self.taken += demand.count(batch.inputs)
+            limit = f" of {asked}" if asked else ""
+            fraction = min(self.taken / asked, 1.0) if asked else None
+            text = f"{self._what}, sample {self.taken}{limit}"
+            self._context.reporter.progress(text, fraction)
+            yield batch.inputs
+        self._check(demand)
+
+    def _check(self, demand: Demand) -> None:
+        if demand.samples and self.taken < demand.samples:
+            raise StageError(
+                f"{demand.samples} samples are asked for, but the dataset gives {self.taken}",
+                where="calibration.samples",
+                hint="ask for fewer, or leave `samples` out to take them all",
+            )
+        enough = ENOUGH[self._method]
+        if self.taken < enough and not self._told:
+            self._context.reporter.warn(
+                f"{self.taken} samples are few for {self._method}: {self._finds} settle from about "
+                f"{enough} on"
+            )
+        self._told = True
