@@ -282,6 +282,7 @@ def test_int4_weights_are_found_on_the_calibration_data(stage: Stage) -> None:
         calibration={"dataset": {"kind": "npz"}, "samples": 64, "batch": 4},
     )
     assert document["nodes"] == {"fp16": 3, "fp32": 0, "int4": 3}
+    assert document["calibration"] == {"method": "awq_clip", "samples": 64, "source": "npz"}
     assert any("awq_clip, sample 64 of 64" in line for line in stage.reporter.lines)
 
 
@@ -309,6 +310,21 @@ def test_few_samples_for_int4_are_a_warning_said_once(
         f"2 samples are few for {method}: scales settle from about 32 on"
     ]
     assert len([line for line in stage.reporter.lines if "sample 2 of 2" in line]) > 1
+
+
+def test_int4_on_random_values_is_told(stage: Stage) -> None:
+    calibration = {"dataset": {"kind": "random", "seed": 0}, "samples": 64}
+    _, document = stage.run(linear(), [declaration("x", 128)], **INT4, calibration=calibration)
+    assert stage.reporter.warnings == [
+        "calibrated on random values, as the recipe says: the scales are those of noise"
+    ]
+    assert document["calibration"]["source"] == "random"
+
+
+def test_int4_rounded_to_nearest_needs_no_data_and_names_none(stage: Stage) -> None:
+    _, document = stage.run(linear(), [declaration("x", 128)], **INT4, method="rtn")
+    assert stage.reporter.warnings == []
+    assert "calibration" not in document
 
 
 def test_a_precision_that_changes_nothing_is_refused(stage: Stage) -> None:

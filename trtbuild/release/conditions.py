@@ -96,9 +96,10 @@ def _lack(variant: dict[str, Any], requirement: str) -> str:
 def _random(recipe: Gathered, place: str) -> list[Objection]:
     found = []
     for task in recipe.rebuilder.tasks.values():
-        dataset: Any = task.options.get("dataset")
-        if isinstance(dataset, dict) and dataset.get("kind") == "random":
-            found.append(Objection("random", f"{place} {task.id} takes random data"))
+        calibration: Any = task.options.get("calibration") or {}  # int4 reads data of its own
+        for dataset in (task.options.get("dataset"), calibration.get("dataset")):
+            if isinstance(dataset, dict) and dataset.get("kind") == "random":
+                found.append(Objection("random", f"{place} {task.id} takes random data"))
     return found
 
 

@@ -50,12 +50,7 @@ def _found(model: onnx.ModelProto, tensors: tuple[str, ...], context: StageConte
     what = f"calibrating ({method.name})"
     data = Samples(context, options, method=method.name, finds="ranges", what=what)
     amax = calibrate(model, tensors, data, method)
-    kind = str(options["dataset"]["kind"])
-    if kind == "random":
-        context.reporter.warn(
-            "calibrated on random values, as the recipe says: the ranges are those of noise"
-        )
-    return Table(method.name, data.taken, kind, amax)
+    return Table(method.name, data.taken, data.source, amax)
 
 
 def _given(

@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 
     from trtbuild.precision.cases import Cases
     from trtbuild.stages.base import StageContext
+    from trtbuild.stages.samples import Samples
 
 
 def convert(
-    model: onnx.ModelProto, context: StageContext, cases: Cases, kept: tuple[str, ...] = ()
+    model: onnx.ModelProto,
+    context: StageContext,
+    cases: Cases,
+    kept: tuple[str, ...] = (),
+    samples: Samples | None = None,
 ) -> Lowered | Quantized:
     """The model in the precision of the options, which are quantize's; `model` is changed.
 
-    `kept` are nodes that stay in float32 beside those of the options. Raises StageError for
-    another precision, and as `lower`, `quantize_activations` and `quantize_weights` do.
+    `kept` are nodes that stay in float32 beside those of the options, `samples` the data of int4
+    where the caller wants to know what was read. Raises StageError for another precision, and as
+    `lower`, `quantize_activations` and `quantize_weights` do.
     """
     options: Any = context.options
     ground = Ground(
@@ -59,8 +65,8 @@ def convert(
             table = read_table(context.inputs["calibration"])
             return quantize_activations(model, wish, table.amax, ground)
         case "int4":
-            samples = int4_samples(context)
-            return quantize_weights(model, int4_wish(options), lambda: samples, ground)
+            data = samples or int4_samples(context)
+            return quantize_weights(model, int4_wish(options), lambda: data, ground)
         case other:
             raise StageError(
                 f"'{other}' is no precision that changes the graph",

@@ -22,7 +22,7 @@ from trtbuild.precision.constants import LARGEST
 from trtbuild.precision.describe import describe
 from trtbuild.precision.lowfloat import Lowered
 from trtbuild.stages.convert import convert
-from trtbuild.stages.wishes import base_of
+from trtbuild.stages.wishes import base_of, int4_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,8 @@ def run(context: StageContext) -> None:
             "dataset: give `verify: {dataset: ...}` to measure them on real data"
         )
     with open_cases(reference, inputs, options.get("renames")) as cases:
-        result = convert(model, context, cases)
+        samples = int4_samples(context) if options["precision"] == "int4" else None
+        result = convert(model, context, cases, samples=samples)
     context.reporter.progress("checking and writing", 0.95)
     target = result.model
     lowered = result if isinstance(result, Lowered) else result.lowered
@@ -59,6 +60,8 @@ def run(context: StageContext) -> None:
     if lowered is not None:
         _warn(lowered, base, document["nodes"], context.reporter)
     _require_types(target, declared)
+    if samples is not None and samples.taken:
+        document["calibration"] = samples.document()
     _write(target, context.outputs / "model.onnx")
     (context.outputs / "quantize.json").write_text(json.dumps(document, indent=1) + "\n")
 

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from trtbuild.model.inputs import Arrays
     from trtbuild.stages.base import StageContext
 
-ENOUGH = {
-    "minmax": 32, "entropy": 100, "percentile": 100,
-    "awq_lite": 32, "awq_clip": 32, "awq_full": 32,
-}
+ENOUGH = {"minmax": 32, "entropy": 100, "percentile": 100} | dict.fromkeys(
+    ("awq_lite", "awq_clip", "awq_full"), 32
+)
 """Samples below which a method is warned of. NVIDIA calibrates ImageNet networks on 500; the
 weight searches look at means, which settle sooner (Lin et al. 2023 do with 16 sequences)."""
 
@@ -38,6 +37,11 @@ class Samples:
         self._method, self._finds, self._what = method, finds, what
         self._told = False  # warnings, which are the same in every reading
 
+    @property
+    def source(self) -> str:
+        """The kind of the dataset."""
+        return str(self._asked["dataset"]["kind"])
+
     def __iter__(self) -> Iterator[Arrays]:
         """The inputs of each batch. Raises StageError where the dataset has fewer samples than are
         asked for, and as datasets do.
@@ -54,6 +58,10 @@ class Samples:
             yield batch.inputs
         self._check(demand)
 
+    def document(self) -> dict[str, Any]:
+        """What was read, for what: as calibration.json says it of ranges."""
+        return {"method": self._method, "samples": self.taken, "source": self.source}
+
     def _check(self, demand: Demand) -> None:
         if demand.samples and self.taken < demand.samples:
             raise StageError(
@@ -61,10 +69,19 @@ class Samples:
                 where="calibration.samples",
                 hint="ask for fewer, or leave `samples` out to take them all",
             )
-        enough = ENOUGH[self._method]
-        if self.taken < enough and not self._told:
-            self._context.reporter.warn(
+        if not self._told:
+            self._told = True
+            self._warn()
+
+    def _warn(self) -> None:
+        warn, enough = self._context.reporter.warn, ENOUGH[self._method]
+        if self.taken < enough:
+            warn(
                 f"{self.taken} samples are few for {self._method}: {self._finds} settle from about "
                 f"{enough} on"
             )
-        self._told = True
+        if self.source == "random":
+            warn(
+                f"calibrated on random values, as the recipe says: the {self._finds} are those of "
+                "noise"
+            )
