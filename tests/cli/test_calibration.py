@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
-from tests.precision.nets import images, residual
+from tests.precision.nets import images, make, residual, weights
 from tests.project import Project, Result
 
 pytest.importorskip("tensorrt_rtx", reason="the recipes build with TensorRT-RTX")
@@ -106,6 +107,64 @@ def test_a_cache_of_tensorrt_is_taken_and_foreign_names_are_told(prepared: Proje
         "x": {"amax": pytest.approx(1.0)},
         "r1": {"amax": pytest.approx(4.0)},
     }
+
+
+@pytest.mark.parametrize("precision", ["int8: {}", "int4: {block_size: 16}"])
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        "npz: named.npz",
+        "npy: samples, input: x, fill: {z: 0}",
+        '"python": "named.py:samples", options: {count: 32}',
+        "random: {seed: 0}",
+    ],
+)
+def test_data_has_the_names_of_the_recipe_where_surgery_renames_inputs(
+    prepared: Project, tmp_path: Path, precision: str, dataset: str
+) -> None:
+    copy = prepared.copy_to(tmp_path)
+    random = np.random.default_rng(0)
+    data = {name: random.random((32, 16), np.float32) for name in ("x", "z")}
+    onnx.save(swapped(), str(copy.folder / "net.onnx"))
+    np.savez(copy.folder / "named.npz", **data)
+    (copy.folder / "samples").mkdir()
+    for index in range(32):
+        np.save(copy.folder / f"samples/{index}.npy", data["x"][index])
+    both = GENERATOR.replace('{"x": ', '{"z": np.zeros(16, np.float32), "x": ')
+    copy.write("named.py", both.replace("(16, 8, 8)", "16"))
+    fixed = "shape: [1, 16]" if "fill" in dataset else "min: [1, 16], opt: [8, 16], max: [16, 16]"
+    copy.write(
+        "net.yaml",
+        f"""\
+trtbuild: 1
+name: net
+model: {{onnx: net.onnx}}
+inputs:
+  x: {{dtype: float32, min: [1, 16], opt: [8, 16], max: [16, 16], range: [0, 1]}}
+  z: {{dtype: float32, {fixed}, range: [0, 1]}}
+surgery:
+  - {{op: rename, tensors: {{x: y, y: out}}}}
+precisions: {{{precision}}}
+build: {{backend: tensorrt_rtx, optimization_level: 0}}
+calibration: {{dataset: {{{dataset}}}, samples: 32}}
+verify: {{dataset: {{{dataset}}}, samples: 8}}
+""",
+    )
+    result = copy.trtbuild("run", "net.yaml")
+    assert result.code == 0, result.out + result.err
+
+
+def swapped() -> onnx.ModelProto:
+    """Two inputs that are added, and a product; x is to take the name of the output, y."""
+    return make(
+        [
+            helper.make_node("Add", ["x", "z"], ["s"], "add"),
+            helper.make_node("MatMul", ["s", "w"], ["y"], "matmul"),
+        ],
+        {"x": ["n", 16], "z": ["m", 16]},
+        ["y"],
+        {"w": weights(16, 16)},
+    )
 
 
 def image(folder: Path) -> None:

@@ -131,6 +131,7 @@ def _calibrate(recipe: Recipe, model: Task) -> Task:
     calibration = _calibration_of(recipe)
     options: Options = {
         "inputs": _after_surgery(recipe, _inputs(recipe)),
+        "renames": _renames(recipe),
         **_calibration_options(calibration),
     }
     inputs = (ArtifactRef("model", model.id, "model"), *_calibration_files(calibration))

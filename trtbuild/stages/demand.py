@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.dataset import demand_of
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 def stage_demand(context: StageContext, asked: Any) -> Demand:
     """The demand of a stage: `asked` are the options that hold dataset, samples and batch.
 
-    Raises StageError for a batch outside of the profile.
+    Datasets name the recipe's inputs: where the stage's have other names by surgery, those are
+    undone. Raises StageError for a batch outside of the profile.
     """
+    renames: Any = context.options.get("renames") or {}
+    old = {new: name for name, new in renames.items()}
+    inputs = parse_inputs(context.options["inputs"])
     return demand_of(
         asked["dataset"],
-        parse_inputs(context.options["inputs"]),
+        [replace(item, name=old.get(item.name, item.name)) for item in inputs],
         context.folder,
         context.inputs.get("dataset"),
         samples=asked.get("samples"),

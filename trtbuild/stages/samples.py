@@ -43,11 +43,14 @@ class Samples:
         return str(self._asked["dataset"]["kind"])
 
     def __iter__(self) -> Iterator[Arrays]:
-        """The inputs of each batch. Raises StageError where the dataset has fewer samples than are
-        asked for, and as datasets do.
+        """The inputs of each batch, by the names that the graph has.
+
+        Raises StageError where the dataset has fewer samples than are asked for, and as datasets
+        do.
         """
         demand = stage_demand(self._context, self._asked)
         asked = demand.samples
+        renames: Any = self._context.options.get("renames") or {}
         self.taken = 0
         for batch in open_dataset(demand):
             self.taken += demand.count(batch.inputs)
@@ -55,7 +58,7 @@ class Samples:
             fraction = min(self.taken / asked, 1.0) if asked else None
             text = f"{self._what}, sample {self.taken}{limit}"
             self._context.reporter.progress(text, fraction)
-            yield batch.inputs
+            yield {renames.get(name, name): values for name, values in batch.inputs.items()}
         self._check(demand)
 
     def document(self) -> dict[str, Any]:
