@@ -214,8 +214,31 @@ def test_a_grey_image_has_one_channel_or_none(tmp_path: Path) -> None:
 def test_an_input_of_integers_takes_pixels_as_they_are(tmp_path: Path) -> None:
     pixels = picture(tmp_path / "data/a.png")
     item = declared("image", 3, 4, 6, dtype="uint8")
+    np.testing.assert_array_equal(one(tmp_path, item), pixels.transpose(2, 0, 1))
     np.testing.assert_array_equal(one(tmp_path, item, scale=1), pixels.transpose(2, 0, 1))
-    assert "`scale: 1`" in error(tmp_path, {**IMAGES, "mean": 1.0}, item).hint
+    signed = declared("image", 3, 4, 6, dtype="int8")
+    expected = pixels.transpose(2, 0, 1).astype(int) - 128
+    np.testing.assert_array_equal(one(tmp_path, signed, mean=128), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"scale": 1 / 255}, "pixels become 0.00392157, which uint8 cannot hold"),
+        ({"mean": 0.5}, "pixels become -0.5, which uint8 cannot hold"),
+        ({"mean": 1}, "pixels become -1, which uint8 cannot hold"),
+        ({"scale": 2}, "pixels become 500, which uint8 cannot hold"),
+    ],
+)
+def test_pixels_that_an_input_of_integers_cannot_hold_are_refused(
+    tmp_path: Path, options: dict[str, float], what: str
+) -> None:
+    picture(tmp_path / "data/a.png")
+    item = declared("image", 3, 4, 6, dtype="uint8")
+    found = error(tmp_path, {**IMAGES, **options}, item)
+    assert found.what == what
+    assert found.where.endswith("data/a.png")
+    assert "leave out scale, mean and std" in found.hint
 
 
 def test_an_empty_or_damaged_image_is_named(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def batches(demand: Demand) -> Iterator[Batch]:
     without Pillow.
     """
     item = target(demand)
-    steps = parse_preprocessing(demand.options)
+    dtype = numpy_dtype(item.dtype)
+    steps = parse_preprocessing(demand.options, dtype)
     pillow = _pillow()
     files = ordered(listed(demand, "images"), demand)
-    dtype = numpy_dtype(item.dtype)
 
     def sample(path: Path) -> Array:
         values = _apply(pillow, path, steps)
@@ -58,8 +58,11 @@ def batches(demand: Demand) -> Iterator[Batch]:
     return batched(samples, demand, str(demand.options["images"]))
 
 
-def parse_preprocessing(options: Options) -> Preprocessing:
-    """The recipe's options, with what is left out filled in: 1/255 for `scale`, no more."""
+def parse_preprocessing(options: Options, dtype: np.dtype[Any]) -> Preprocessing:
+    """The recipe's options, with what is left out filled in: for `scale` 1/255, or 1 where the
+    input is of integers, which pixels are.
+    """
+    scale = 1.0 if dtype.kind in "iu" else 1.0 / 255.0
     given: Any = options
     resize = given.get("resize")
     return Preprocessing(
@@ -67,7 +70,7 @@ def parse_preprocessing(options: Options) -> Preprocessing:
         resize=tuple(resize) if isinstance(resize, list) else resize,
         filter=given.get("filter", "bilinear"),
         crop=tuple(given["crop"]) if given.get("crop") else None,
-        scale=float(given.get("scale", 1.0 / 255.0)),
+        scale=float(given.get("scale", scale)),
         mean=_numbers(given.get("mean", 0.0)),
         std=_numbers(given.get("std", 1.0)),
         layout=given.get("layout", "chw"),
@@ -139,14 +142,16 @@ def _size(height: int, width: int, resize: int | tuple[int, int]) -> tuple[int, 
 
 
 def _as_type(values: Array, dtype: np.dtype[Any], path: Path) -> Array:
-    """Pixels in the input's type; integers are rounded, which needs scale 1."""
+    """Pixels in the input's type; integers must be able to hold them as they are."""
     if dtype.kind not in "iu":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    if values.min() < limits.min or values.max() > limits.max:
+    wrong = (values != np.rint(values)) | (values < limits.min) | (values > limits.max)
+    if wrong.any():
         raise StageError(
-            f"pixels reach {values.max():g}, which {dtype} cannot hold",
+            f"pixels become {values[wrong][0]:g}, which {dtype} cannot hold",
             where=str(path),
-            hint="write `scale: 1` and neither mean nor std for an input of integers",
+            hint="leave out scale, mean and std, or give whole numbers: an input of integers takes "
+            "pixels from 0 to 255 as they are",
         )
-    return np.rint(values).astype(dtype)
+    return values.astype(dtype)

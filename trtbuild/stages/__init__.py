@@ -102,7 +102,7 @@ STAGES: dict[str, Stage] = {
         Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), _surgery),
         Stage(
             "reference",
-            1,
+            2,
             "trtbuild.stages.reference",
             (Output("reference", ("reference.json", "reference.npz")),),
             lambda options: (*_source(options), *_data(options)),
