@@ -241,6 +241,55 @@ def test_pixels_that_an_input_of_integers_cannot_hold_are_refused(
     assert "leave out scale, mean and std" in found.hint
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_of_grey_become_eight(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "data").mkdir()
+    pixels = np.array([[0, 128, 129, 257], [514, 32768, 65406, 65535]], np.uint16)
+    Image.fromarray(pixels).save(tmp_path / f"data/a.{suffix}")
+    with Image.open(tmp_path / f"data/a.{suffix}") as image:
+        assert image.mode == "I;16"
+    expected = [[0, 0, 1, 1], [2, 128, 254, 255]]
+    got = one(tmp_path, declared("image", 1, 2, 4), colour="grey", scale=1)
+    assert got.tolist() == [expected]
+    assert one(tmp_path, declared("image", 3, 2, 4), scale=1).tolist() == [expected] * 3
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("I", np.int32), ("F", np.float32)])
+def test_pixels_whose_range_is_not_known_are_refused(
+    tmp_path: Path, mode: str, dtype: type[Any]
+) -> None:
+    (tmp_path / "data").mkdir()
+    Image.fromarray(np.array([[0, 1000]], dtype)).save(tmp_path / "data/a.tif")
+    found = error(tmp_path, IMAGES, declared("image", 3, 1, 2))
+    assert found.what == f"the pixels are of Pillow's mode {mode}, whose range is not known"
+    assert found.where.endswith("data/a.tif")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_images_of_other_colours_are_converted(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "data").mkdir()
+    source = Image.new("RGB", (2, 1), (255, 255, 255))
+    source.putpixel((0, 0), (0, 0, 0))
+    source.convert(mode).save(tmp_path / "data/a.tif")
+    got = one(tmp_path, declared("image", 3, 1, 2), scale=1)
+    assert got.tolist() == [[[0, 255]]] * 3
+
+
+def test_transparency_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([9, 8, 7])
+    palette.save(tmp_path / "data/b.png", transparency=0)
+    Image.new("RGBA", (2, 1), (9, 8, 7, 0)).save(tmp_path / "data/c.png")
+    Image.new("RGBA", (2, 1), (9, 8, 7, 255)).save(tmp_path / "data/a.png")
+    warnings: list[str] = []
+    item = declared("image", 3, 1, 2)
+    batches = read(tmp_path, {**IMAGES, "scale": 1}, item, warn=warnings.append)
+    assert joined(batches, "image")[:, :, 0, 0].tolist() == [[9, 8, 7]] * 3
+    (warning,) = warnings
+    assert "the image b.png is transparent in places" in warning
+
+
 def test_an_empty_or_damaged_image_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "data/a.png")
     (tmp_path / "data/b.png").write_bytes(b"")
@@ -252,10 +301,12 @@ def test_an_empty_or_damaged_image_is_named(tmp_path: Path) -> None:
 
 def test_an_image_smaller_than_the_crop_is_named_with_its_size(tmp_path: Path) -> None:
     picture(tmp_path / "data/a.png")
-    assert (
-        "4 by 6 pixels, less than the crop of 5 by 6"
-        in error(tmp_path, {**IMAGES, "crop": [5, 6]}, PICTURE).what
-    )
+    found = error(tmp_path, {**IMAGES, "crop": [5, 6]}, PICTURE)
+    assert found.what == "the image is 4 by 6 pixels, less than the crop of 5 by 6"
+    assert found.where.endswith("data/a.png")
+    assert "crop less" in found.hint
+    found = error(tmp_path, {**IMAGES, "resize": 8, "crop": [9, 6]}, PICTURE)
+    assert "8 by 12 pixels after `resize`" in found.what
 
 
 def test_mean_must_fit_the_channels(tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from trtbuild.recipe.model import Options
 
 
+_CONVERTED = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+"""Pillow's modes of 8 bits a channel or fewer, which it converts to grey and RGB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """What is done to an image, in this order.
@@ -50,9 +54,18 @@ def batches(demand: Demand) -> Iterator[Batch]:
     pillow = _pillow()
     files = ordered(listed(demand, "images"), demand)
 
+    seen = False  # transparency, which is said once
+
     def sample(path: Path) -> Array:
-        values = _apply(pillow, path, steps)
-        return _as_type(values, dtype, path)
+        nonlocal seen
+        pixels, hidden = _read(pillow, path, steps)
+        if hidden and not seen:
+            seen = True
+            demand.warn(
+                f"the image {path.name} is transparent in places, as others may be: that is left "
+                "out, and the colours below count"
+            )
+        return _as_type(_normalised(pixels, steps), dtype, path)
 
     samples = ((str(path), {item.name: sample(path)}) for path in files)
     return batched(samples, demand, str(demand.options["images"]))
@@ -90,18 +103,46 @@ def _pillow() -> Any:
         ) from error
 
 
-def _apply(pillow: Any, path: Path, steps: Preprocessing) -> Array:
+def _read(pillow: Any, path: Path, steps: Preprocessing) -> tuple[Array, bool]:
+    """The pixels as height, width and channels from 0 to 255, and whether some are transparent."""
     try:
         with pillow.open(path) as opened:
-            image = _sized(pillow, opened.convert("L" if steps.colour == "grey" else "RGB"), steps)
-            pixels = np.asarray(image, np.float32)
+            hidden = opened.has_transparency_data and _is_transparent(opened)
+            coloured = _eight_bits(pillow, opened, path).convert(
+                "L" if steps.colour == "grey" else "RGB"
+            )
+            image = _sized(pillow, coloured, steps, path)
+            return np.asarray(image, np.float32).reshape(image.height, image.width, -1), hidden
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
         raise StageError(
             f"the image cannot be read: {error}",
             where=str(path),
             hint="the file is empty, cut off or no image: replace it, or take it out",
         ) from error
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _eight_bits(pillow: Any, image: Any, path: Path) -> Any:
+    """The image with 8 bits a channel, where its own range is known; Pillow's conversion would cut
+    off what is above 255.
+    """
+    if image.mode.startswith("I;16"):
+        return pillow.fromarray(np.rint(np.asarray(image) / 257.0).astype(np.uint8))
+    if image.mode in _CONVERTED:
+        return image
+    raise StageError(
+        f"the pixels are of Pillow's mode {image.mode}, whose range is not known",
+        where=str(path),
+        hint="write it with 8 or 16 bits a channel, in grey or RGB, or give the values themselves "
+        "as .npy files",
+    )
+
+
+def _is_transparent(image: Any) -> bool:
+    least: int = image.convert("RGBA").getchannel("A").getextrema()[0]
+    return least < 255
+
+
+def _normalised(pixels: Array, steps: Preprocessing) -> Array:
     if steps.colour == "bgr":
         pixels = pixels[:, :, ::-1]
     mean, std = np.array(steps.mean, np.float32), np.array(steps.std, np.float32)
@@ -117,7 +158,7 @@ def _apply(pillow: Any, path: Path, steps: Preprocessing) -> Array:
     return values[:, :, 0] if steps.layout == "hw" else values
 
 
-def _sized(pillow: Any, image: Any, steps: Preprocessing) -> Any:
+def _sized(pillow: Any, image: Any, steps: Preprocessing, path: Path) -> Any:
     """Resized, then cropped in the middle; Pillow counts width before height."""
     if steps.resize is not None:
         height, width = _size(image.height, image.width, steps.resize)
@@ -125,9 +166,12 @@ def _sized(pillow: Any, image: Any, steps: Preprocessing) -> Any:
     if steps.crop is not None:
         height, width = steps.crop
         if height > image.height or width > image.width:
-            raise ValueError(
-                f"it is {image.height} by {image.width} pixels, less than the crop of "
-                f"{height} by {width}"
+            resized = "" if steps.resize is None else " after `resize`"
+            raise StageError(
+                f"the image is {image.height} by {image.width} pixels{resized}, less than the crop "
+                f"of {height} by {width}",
+                where=str(path),
+                hint="crop less, or resize to more before: both count height by width",
             )
         left, top = (image.width - width) // 2, (image.height - height) // 2
         image = image.crop((left, top, left + width, top + height))
