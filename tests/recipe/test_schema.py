@@ -45,6 +45,14 @@ KEYS = [
 ]
 
 
+def test_only_verify_has_random_data_by_default() -> None:
+    datasets = {path: key for path, key in KEYS if path.endswith(".dataset")}
+    defaults = {path.split(".")[2]: key.get("default") for path, key in datasets.items()}
+    assert defaults == {"calibration": None, "verify": {"random": {"seed": 0}}}
+    rows = [line for line in document().splitlines() if line.startswith("| `dataset`")]
+    assert ["`{random: {seed: 0}}`" in row for row in rows] == [False, True]
+
+
 def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert schema() == SCHEMA
