@@ -53,6 +53,11 @@ def test_only_verify_has_random_data_by_default() -> None:
     assert ["`{random: {seed: 0}}`" in row for row in rows] == [False, True]
 
 
+def test_the_reference_says_both_bounds_of_a_number_that_must_be_above_one() -> None:
+    (row,) = (line for line in document().splitlines() if line.startswith("| `percentile`"))
+    assert "| number, above 50, at most 100 |" in row
+
+
 def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert schema() == SCHEMA
@@ -146,7 +151,7 @@ def test_the_loader_fills_in_the_defaults_of_the_schema(folder: Path) -> None:
     first, second = load_recipes([implicit])[0], load_recipes([explicit.rename("copy.yaml")])[0]
     assert first == second
     assert SCHEMA["properties"]["precisions"]["default"] == build.PRECISIONS
-    assert DEFS["dataset"]["default"] == build.RANDOM
+    assert DEFS["verify"]["properties"]["dataset"]["default"] == build.RANDOM
 
 
 def test_the_documentation_is_made_from_the_schema() -> None:

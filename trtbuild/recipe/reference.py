@@ -132,7 +132,9 @@ def _value(key: dict[str, Any]) -> str:
         return ", ".join(_code(member) for member in key["enum"])
     types = key["type"] if isinstance(key["type"], list) else [key["type"]]
     bounds = ""
-    if "minimum" in key and key.get("maximum", 2**31) < 2**31 - 1:
+    if "exclusiveMinimum" in key and "maximum" in key:
+        bounds = f", above {key['exclusiveMinimum']}, at most {key['maximum']}"
+    elif "minimum" in key and key.get("maximum", 2**31) < 2**31 - 1:
         bounds = f", {key['minimum']} to {key['maximum']}"
     elif "minimum" in key:
         bounds = f", {key['minimum']} or more"

@@ -158,7 +158,9 @@ def _expected(found: _Difference) -> str:
 
 
 def _bounds(rules: dict[str, Any]) -> str:
-    low, high = rules.get("minimum"), rules.get("maximum")
+    low, high, above = (rules.get(key) for key in ("minimum", "maximum", "exclusiveMinimum"))
+    if above is not None:
+        return f" above {above}" + (f" and of at most {high}" if high is not None else "")
     if low is not None and high is not None and high < UNBOUNDED:
         return f" from {low} to {high}"
     if low is not None:
