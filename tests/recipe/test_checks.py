@@ -212,6 +212,10 @@ def test_a_batch_is_compared_with_inputs_that_have_one(said: Said) -> None:
     assert said(text % 17) == (
         "recipe.yaml:8:10 verify.batch: 17 is not among the 1 to 16 that input 'image' takes"
     )
+    text = HEAD + MODEL + inputs + "calibration: {random: {seed: 0}, batch: 17}\n"
+    assert said(text) == (
+        "recipe.yaml:8:34 calibration.batch: 17 is not among the 1 to 16 that input 'image' takes"
+    )
 
 
 def test_outputs_are_not_judged_where_surgery_may_rename_them(said: Said) -> None:

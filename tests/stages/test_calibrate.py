@@ -106,6 +106,12 @@ def test_fewer_samples_than_asked_for_is_an_error(stage: Stage) -> None:
         stage.run(samples=50)
 
 
+def test_a_batch_that_the_model_does_not_take_is_named_by_its_own_key(stage: Stage) -> None:
+    with pytest.raises(StageError, match="the batch 100 is outside") as caught:
+        stage.run(batch=100)
+    assert caught.value.where == "calibration.batch"
+
+
 def test_random_values_are_taken_where_the_recipe_says_so_and_told(stage: Stage) -> None:
     document = stage.run(dataset={"kind": "random", "seed": 1}, samples=64)
     assert document["source"] == "random"

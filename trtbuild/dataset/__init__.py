@@ -34,8 +34,10 @@ def demand_of(
     batch: int | None = None,
     warn: Callable[[str], None] = lambda _: None,
     files: tuple[Path, ...] = (),
+    key: str = "verify",
 ) -> Demand:
-    """What is asked of a dataset; without a batch it is that of the opt shapes.
+    """What is asked of a dataset; without a batch it is that of the opt shapes. `key` is the
+    recipe's section that asks.
 
     Raises StageError for a batch outside of the profile.
     """
@@ -46,7 +48,7 @@ def demand_of(
         if low < high and not low <= size <= high:
             raise StageError(
                 f"the batch {size} is outside of what input '{item.name}' takes: {low} to {high}",
-                where="verify.batch",
+                where=f"{key}.batch",
                 hint="choose a batch in between, or other min and max shapes",
             )
     return demand

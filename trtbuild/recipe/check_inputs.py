@@ -20,11 +20,12 @@ _LIMITS = {
 
 
 def check_inputs(
-    inputs: Mapping[str, RawInput], written: Callable[..., bool], batch: int | None
+    inputs: Mapping[str, RawInput], written: Callable[..., bool], batches: Mapping[str, int | None]
 ) -> Iterator[Problem]:
     """Every problem of the inputs; `written` tells whether a key stands in the recipe.
 
-    `batch` is the batch that the recipe verifies with, which the shapes must allow.
+    `batches` are those that the recipe verifies and calibrates with, by section, which the shapes
+    must allow.
     """
     for name, item in inputs.items():
         key = ("inputs", name)
@@ -32,7 +33,8 @@ def check_inputs(
         yield from _profile(key, item)
         yield from _names(key, item)
         yield from _range(key, item)
-        yield from _batch(name, item, batch)
+        for section, batch in batches.items():
+            yield from _batch(name, item, section, batch)
     yield from _same_names(inputs)
 
 
@@ -97,14 +99,14 @@ def _range(key: Key, item: RawInput) -> Iterator[Problem]:
             yield Problem(inner, text)
 
 
-def _batch(name: str, item: RawInput, batch: int | None) -> Iterator[Problem]:
+def _batch(name: str, item: RawInput, section: str, batch: int | None) -> Iterator[Problem]:
     shapes = _shapes(item)
     if batch is None or shapes is None or not shapes[0]:
         return
     least, _, most = (shape[0] for shape in shapes)
     if least != most and not least <= batch <= most:
         text = f"{batch} is not among the {least} to {most} that input '{name}' takes"
-        yield Problem(("verify", "batch"), text)
+        yield Problem((section, "batch"), text)
 
 
 def _same_names(inputs: Mapping[str, RawInput]) -> Iterator[Problem]:

@@ -200,8 +200,12 @@ def _deploy(checked: Checked) -> Iterator[Problem]:
 
 
 def _inputs(checked: Checked) -> Iterator[Problem]:
-    batch = checked.raw.get("verify", {}).get("batch")
-    return check_inputs(checked.raw.get("inputs", {}), checked.has, batch)
+    raw = checked.raw
+    batches = {
+        "verify": raw.get("verify", {}).get("batch"),
+        "calibration": raw.get("calibration", {}).get("batch"),
+    }
+    return check_inputs(raw.get("inputs", {}), checked.has, batches)
 
 
 _PARTS: tuple[Callable[[Checked], Iterator[Problem]], ...] = (

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from trtbuild.stages.base import StageContext
 
 
-def stage_demand(context: StageContext, asked: Any) -> Demand:
-    """The demand of a stage: `asked` are the options that hold dataset, samples and batch.
+def stage_demand(context: StageContext, asked: Any, key: str) -> Demand:
+    """The demand of a stage: `asked` are the options that hold dataset, samples and batch, `key`
+    the recipe's section that they are from.
 
     Datasets name the recipe's inputs: where the stage's have other names by surgery, those are
     undone. Raises StageError for a batch outside of the profile.
@@ -31,4 +32,5 @@ def stage_demand(context: StageContext, asked: Any) -> Demand:
         batch=asked.get("batch"),
         warn=context.reporter.warn,
         files=tuple(path for role, path in context.inputs.items() if role.startswith("dataset/")),
+        key=key,
     )

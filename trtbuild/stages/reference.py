@@ -45,7 +45,7 @@ def run(context: StageContext) -> None:
     Where only a GPU can run the source (an ONNX file with plugins) they have inputs alone, with a
     warning. Raises StageError where the data does not fit the model, or the model fails on it.
     """
-    demand = stage_demand(context, context.options)
+    demand = stage_demand(context, context.options, "verify")
     context.reporter.progress("loading the source model")
     names = tuple(o.name for o in output_types(load_structure(context.inputs["exported"])))
     options = _options(context.options["source"])

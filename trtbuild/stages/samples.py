@@ -48,7 +48,7 @@ class Samples:
         Raises StageError where the dataset has fewer samples than are asked for, and as datasets
         do.
         """
-        demand = stage_demand(self._context, self._asked)
+        demand = stage_demand(self._context, self._asked, "calibration")
         asked = demand.samples
         renames: Any = self._context.options.get("renames") or {}
         self.taken = 0
