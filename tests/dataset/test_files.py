@@ -105,10 +105,17 @@ def test_the_input_must_be_named_where_there_are_several(tmp_path: Path) -> None
     save(tmp_path / "data/0.npy", np.zeros(3, np.float32))
     found = error(tmp_path, NPY, X, declared("mask", 3))
     assert "`input:` with one of x, mask" in found.hint
-    assert (
-        "did you mean 'mask'"
-        in error(tmp_path, {**NPY, "input": "maks"}, X, declared("mask", 3)).what
-    )
+    found = error(tmp_path, {**NPY, "input": "maks"}, X, declared("mask", 3))
+    assert found.what == "the dataset is for 'maks', which is no input (did you mean 'mask'?)"
+
+
+def test_an_input_is_left_for_the_files(tmp_path: Path) -> None:
+    save(tmp_path / "data/0.npy", np.zeros(3, np.float32))
+    state = {"name": "h", "dtype": "float32", "min": [2], "opt": [2], "max": [2]}
+    found = error(tmp_path, {**NPY, "fill": {"x": 1, "h": 1}}, X, state)
+    assert found.what.startswith("`fill` gives every input a number")
+    found = error(tmp_path, {**NPY, "input": "h", "fill": {"h": 1}}, X, state)
+    assert found.what == "the dataset is for input 'h', which `fill` gives a number"
 
 
 def test_inputs_of_one_shape_can_be_filled_with_a_number(tmp_path: Path) -> None:

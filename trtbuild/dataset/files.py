@@ -61,12 +61,23 @@ def target(demand: Demand) -> Input:
     filled = _filled(demand)
     free = {item.name: item for item in demand.inputs if item.name not in filled}
     named = demand.options.get("input")
+    if not free:
+        raise StageError(
+            "`fill` gives every input a number, so that none is left for the files",
+            where="dataset.fill",
+            hint="leave the input that the files are for out of `fill`",
+        )
     if named is None and len(free) == 1:
         return next(iter(free.values()))
     if named is None or str(named) not in free:
-        what = f"'{named}'{nearest(str(named), free)}" if named else "one of several"
+        if named is None:
+            what = "the dataset is for one of several inputs, and does not say which"
+        elif named in filled:
+            what = f"the dataset is for input '{named}', which `fill` gives a number"
+        else:
+            what = f"the dataset is for '{named}', which is no input{nearest(str(named), free)}"
         raise StageError(
-            f"the input that the dataset is for is {what}",
+            what,
             where="dataset.input",
             hint=f"write `input:` with one of {', '.join(free)}, and `fill:` for the others",
         )

@@ -162,7 +162,9 @@ def _dataset(checked: Checked, dataset: RawDataset, key: Key) -> Iterator[Proble
     yield from _exactly_one(checked, key, tuple(KINDS))
     yield from checked.file((*key, "npz"), dataset.get("npz"), Kind.NPZ)
     yield from checked.function((*key, "python"), dataset.get("python"))
-    yield from check_dataset(dataset, key, checked.folder, checked.has)
+    written = checked.at("inputs")
+    inputs = tuple(written) if isinstance(written, dict) else ()
+    yield from check_dataset(dataset, key, checked.folder, checked.has, inputs)
 
 
 def _metric(checked: Checked, key: Key, metric: RawMetric) -> Iterator[Problem]:

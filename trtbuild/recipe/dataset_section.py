@@ -7,12 +7,12 @@ it: one that comes, goes or changes makes them stale.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from trtbuild.recipe.check_files import check_path
 from trtbuild.recipe.model import Dataset, Options
-from trtbuild.recipe.problems import Key, Problem
+from trtbuild.recipe.problems import Key, Problem, did_you_mean
 from trtbuild.recipe.raw import RawDataset
 from trtbuild.recipe.units import whole
 
@@ -75,9 +75,11 @@ def samples_in(folder: Path, kind: str, place: str) -> tuple[str, ...]:
 
 
 def check_dataset(
-    raw: RawDataset, key: Key, folder: Path, has: Callable[..., bool]
+    raw: RawDataset, key: Key, folder: Path, has: Callable[..., bool], inputs: Sequence[str]
 ) -> Iterator[Problem]:
-    """Options that the dataset's kind does not take, and folders without samples."""
+    """Options that the dataset's kind does not take, inputs that there are not, and folders without
+    samples. `inputs` are the names of the recipe's inputs; none where they are not known.
+    """
     kinds = [kind for kind in KINDS if has(*key, kind)]
     if len(kinds) != 1:
         return
@@ -92,8 +94,27 @@ def check_dataset(
         yield Problem((*key, kind), text)
     if "seed" in raw and raw.get("order") != "shuffle":
         yield Problem((*key, "seed"), "only `order: shuffle` takes a seed")
+    if "input" in KINDS[kind] and inputs:
+        yield from _check_inputs(raw, key, inputs)
     if kind in SUFFIXES and kind in raw:
         yield from _check_samples(str(raw[kind]), kind, (*key, kind), folder)  # type: ignore[literal-required]
+
+
+def _check_inputs(raw: RawDataset, key: Key, inputs: Sequence[str]) -> Iterator[Problem]:
+    known = f"the inputs are {', '.join(inputs)}"
+    named, filled = raw.get("input"), raw.get("fill", {})
+    if named is not None and named not in inputs:
+        text = f"there is no input '{named}'{did_you_mean(named, inputs)}"
+        yield Problem((*key, "input"), text, known)
+    elif named in filled:
+        yield Problem((*key, "input"), f"`fill` gives '{named}' a number already")
+    for name in filled:
+        if name not in inputs:
+            text = f"there is no input '{name}'{did_you_mean(name, inputs)}"
+            yield Problem((*key, "fill", name), text, known)
+    if filled and set(inputs) <= set(filled):
+        text = "every input has a number, so that none is left for the files"
+        yield Problem((*key, "fill"), text, "leave out the input that the files are for")
 
 
 def _check_samples(place: str, kind: str, key: Key, folder: Path) -> Iterator[Problem]:
