@@ -106,6 +106,23 @@ def test_fewer_samples_than_asked_for_is_an_error(stage: Stage) -> None:
         stage.run(samples=50)
 
 
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_samples_that_do_not_fill_a_batch_are_told_where_they_are_missed(
+    stage: Stage, kind: str
+) -> None:
+    (stage.folder / "samples").mkdir()
+    for index, values in enumerate(np.load(stage.folder / "data.npz")["x"]):
+        np.save(stage.folder / f"samples/{index:02}.npy", values)
+    static = {**X, "min": [16, 16, 8, 8], "opt": [16, 16, 8, 8], "max": [16, 16, 8, 8]}
+    dataset = {"kind": kind, "npy": "samples"}
+    with pytest.raises(StageError) as caught:
+        stage.run(inputs=[static], dataset=dataset, samples=40)
+    assert caught.value.what == (
+        "40 samples are asked for, but the dataset gives 32: 8 more do not fill a batch of 16"
+    )
+    assert "a multiple of the batch" in caught.value.hint
+
+
 def test_a_batch_that_the_model_does_not_take_is_named_by_its_own_key(stage: Stage) -> None:
     with pytest.raises(StageError, match="the batch 100 is outside") as caught:
         stage.run(batch=100)

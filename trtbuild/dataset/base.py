@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import ml_dtypes
@@ -34,6 +34,7 @@ class Demand:
     `path` is its file, where it has one, `folder` the recipe's. `samples` limits how many are
     read; `batch` is how many go into one run. `warn` is told what the user should know. `files`
     are those of a dataset that is a folder; where there are none, what lies there is looked up.
+    `left_out` gets the numbers of samples that the dataset has but does not give.
     """
 
     options: Options
@@ -44,11 +45,17 @@ class Demand:
     batch: int
     warn: Callable[[str], None]
     files: tuple[Path, ...] = ()
+    left_out: list[int] = field(default_factory=list)
 
     @property
     def batched(self) -> tuple[Input, ...]:
         """The inputs that can have an axis of samples: axis 0, where they have one."""
         return tuple(item for item in self.inputs if item.min)
+
+    def leave_out(self, count: int, text: str) -> None:
+        """Warn that so many samples do not fill a batch."""
+        self.left_out.append(count)
+        self.warn(text)
 
     def count(self, inputs: Arrays) -> int:
         """How many samples a batch holds: axis 0 of the first input that is dynamic there."""

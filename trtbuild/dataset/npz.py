@@ -108,7 +108,8 @@ def _batches(members: dict[str, _Member], demand: Demand, place: str) -> Iterato
         if rows < smallest:
             if start == 0:
                 raise too_few(rows, smallest, place)
-            demand.warn(f"the last {rows} samples of the dataset do not fill a batch: left out")
+            text = f"the last {rows} samples of the dataset do not fill a batch: left out"
+            demand.leave_out(rows, text)
             return
         arrays = {
             name: constant[name] if name in constant else member.rows(rows, place)

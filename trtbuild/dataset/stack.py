@@ -76,9 +76,10 @@ class Stacker:
             return
         if not self.given:
             raise too_few(self.dropped, self.smallest, self.place)
-        self.demand.warn(
+        self.demand.leave_out(
+            self.dropped,
             f"{self.dropped} samples of the dataset do not fill a batch with others of their "
-            "shape: left out"
+            "shape: left out",
         )
 
 

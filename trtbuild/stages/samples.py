@@ -67,10 +67,14 @@ class Samples:
 
     def _check(self, demand: Demand) -> None:
         if demand.samples and self.taken < demand.samples:
+            lost = sum(demand.left_out)
             raise StageError(
-                f"{demand.samples} samples are asked for, but the dataset gives {self.taken}",
+                f"{demand.samples} samples are asked for, but the dataset gives {self.taken}"
+                + (f": {lost} more do not fill a batch of {demand.batch}" if lost else ""),
                 where="calibration.samples",
-                hint="ask for fewer, or leave `samples` out to take them all",
+                hint="ask for a multiple of the batch, or choose another `batch`"
+                if lost
+                else "ask for fewer, or leave `samples` out to take them all",
             )
         if not self._told:
             self._told = True
