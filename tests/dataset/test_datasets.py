@@ -318,6 +318,29 @@ def test_what_a_generator_gives_wrongly_is_told(folder: Path, body: str, what: s
     assert generated_error(folder, body).what == what
 
 
+FOURS = """\
+    for i in range(n):
+        yield {'image': np.full((4, 3), i, np.float32), 'label': np.arange(4), 'classes': [1, 2]}
+"""
+
+
+def test_the_last_batch_of_a_generator_is_cut_to_the_samples_asked_for(folder: Path) -> None:
+    batches = generated(folder, FOURS, samples=10)
+    assert rows(batches) == [4, 4, 2]
+    assert batches[-1].extras["label"].tolist() == [0, 1]
+    assert batches[-1].extras["classes"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("item", [FIXED, {**IMAGE, "min": [3, 3]}])
+def test_a_batch_of_a_generator_that_the_model_needs_whole_is_told(
+    folder: Path, item: dict[str, Any]
+) -> None:
+    warnings: list[str] = []
+    batches = generated(folder, FOURS, item, samples=10, warn=warnings.append)
+    assert rows(batches) == [4, 4, 4]
+    assert warnings == ["12 samples are used where 10 are wanted: the last batch cannot be smaller"]
+
+
 def test_a_wrong_item_is_told_with_its_number(folder: Path) -> None:
     body = "    yield {'image': np.zeros((2, 3))}\n    yield {'image': np.zeros((2, 4))}\n"
     assert generated_error(folder, body).where == "data.py:f, item 1"
@@ -341,6 +364,21 @@ def test_random_data_is_seeded_in_range_and_no_more_than_asked_for() -> None:
     assert not np.array_equal(first[0].inputs["image"], other[0].inputs["image"])
     assert all(5 <= batch.inputs["image"].min() < 6 for batch in first)
     assert random_batches() == []
+
+
+def test_the_last_random_batch_is_as_small_as_it_may_be() -> None:
+    warnings: list[str] = []
+    assert rows(random_batches(samples=7)) == [4, 3]
+    assert rows(random_batches(samples=7, batch=8)) == [7]
+    options, least = {"kind": "random"}, {**IMAGE, "min": [2, 3]}
+    for item, expected in ((least, [4, 2]), (FIXED, [4, 4])):
+        inputs = parse_inputs([item])
+        demand = demand_of(options, inputs, Path(), None, samples=5, warn=warnings.append)
+        assert rows(list(open_dataset(demand))) == expected
+    assert warnings == [
+        f"{count} samples are used where 5 are wanted: the last batch cannot be smaller"
+        for count in (6, 8)
+    ]
 
 
 def test_random_values_are_there_at_each_shape() -> None:

@@ -57,6 +57,13 @@ class Demand:
         self.left_out.append(count)
         self.warn(text)
 
+    def tell_more(self, count: int) -> None:
+        """Warn that more samples are used than are asked for."""
+        self.warn(
+            f"{count} samples are used where {self.samples} are wanted: the last batch cannot be "
+            "smaller"
+        )
+
     def count(self, inputs: Arrays) -> int:
         """How many samples a batch holds: axis 0 of the first input that is dynamic there."""
         dynamic = [item for item in self.batched if item.min[0] != item.max[0]]

@@ -49,7 +49,11 @@ def batches(demand: Demand) -> Iterator[Batch]:
             yield from stacker.add(arrays, place)
         else:
             batch = split(arrays, demand, place)
+            if demand.samples:
+                batch = _first(batch, demand.samples - taken, demand)
             taken += demand.count(batch.inputs)
+            if demand.samples and taken > demand.samples:
+                demand.tell_more(taken)
             yield batch
         if demand.samples and taken >= demand.samples:
             break
@@ -57,6 +61,20 @@ def batches(demand: Demand) -> Iterator[Batch]:
         raise empty(reference)
     yield from stacker.flush()
     stacker.report()
+
+
+def _first(batch: Batch, most: int, demand: Demand) -> Batch:
+    """The first samples of a batch that has more, where all its dynamic inputs can be cut."""
+    count = demand.count(batch.inputs)
+    names = {item.name for item in demand.batched if item.min[0] != item.max[0]}
+    if count <= most or not names or most < demand.smallest(names):
+        return batch
+    if any(len(batch.inputs[name]) != count for name in names):
+        return batch  # axis 0 counts something else there
+    return Batch(
+        {name: v[:most] if name in names else v for name, v in batch.inputs.items()},
+        {name: v[:most] if v.shape[:1] == (count,) else v for name, v in batch.extras.items()},
+    )
 
 
 def _arrays(item: object, place: str) -> Arrays:
