@@ -159,6 +159,19 @@ def test_a_file_that_is_no_npy_is_named(tmp_path: Path) -> None:
     assert "cannot be read" in found.what
 
 
+@pytest.mark.parametrize("size", [1 << 45, 1 << 62, 1 << 80])
+def test_a_header_that_says_more_than_there_can_be_is_named(tmp_path: Path, size: int) -> None:
+    (tmp_path / "data").mkdir()
+    with (tmp_path / "data/0.npy").open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (size,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(12))
+    found = error(tmp_path, NPY, X)
+    assert found.where.endswith("data/0.npy")
+    assert "the sample cannot be read" in found.what
+    assert "its header says the size that it has" in found.hint
+
+
 def test_a_folder_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
     assert error(tmp_path, NPY, X).what == "there is no such folder"
     (tmp_path / "data").mkdir()

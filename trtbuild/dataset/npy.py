@@ -68,11 +68,12 @@ def _load(group: dict[str, Path], demand: Demand) -> Arrays:
 def _sample(path: Path, name: str, rank: int | None) -> Array:
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         raise StageError(
             f"the sample cannot be read: {error}",
             where=str(path),
-            hint="write it again with numpy.save; arrays of objects are not loaded",
+            hint="write it again with numpy.save, so that its header says the size that it has; "
+            "arrays of objects are not loaded",
         ) from error
     values = as_array(loaded, name, str(path))
     return values[0] if values.ndim == rank and len(values) == 1 else values
