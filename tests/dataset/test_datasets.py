@@ -66,6 +66,17 @@ def test_batch_and_samples_are_the_recipes(tmp_path: Path) -> None:
     assert rows(read_npz(path, samples=100)) == [4, 4, 2]
 
 
+def test_arrays_in_fortran_order_are_read(tmp_path: Path) -> None:
+    item = {**IMAGE, "min": [1, 3, 2], "opt": [4, 3, 2], "max": [8, 3, 2]}
+    state = np.array([[1], [2]], np.float32, order="F")
+    values = np.arange(60, dtype=np.float32).reshape(10, 3, 2)
+    path = npz(tmp_path, image=np.asfortranarray(values), label=np.arange(10), state=state)
+    batches = read_npz(path, item, STATE)
+    assert rows(batches) == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate([b.inputs["image"] for b in batches]), values)
+    assert all(np.array_equal(batch.inputs["state"], state) for batch in batches)
+
+
 def test_an_npz_is_never_wholly_in_memory(tmp_path: Path) -> None:
     item = {**IMAGE, "min": [1, 100_000], "opt": [1, 100_000], "max": [8, 100_000]}
     path = npz(tmp_path, image=np.zeros((100, 100_000), np.float32))  # 40 MB

@@ -60,29 +60,40 @@ def batches(demand: Demand) -> Iterator[Batch]:
 
 
 class _Member:
-    """One array of the archive, read from its first sample to its last."""
+    """One array of the archive, read from its first sample to its last.
+
+    One in Fortran order is read whole, since its samples lie among each other.
+    """
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         try:
-            self.shape, fortran, self._dtype = read(file)
+            self.shape, self._fortran, self._dtype = read(file)
         except (SyntaxError, TokenError) as error:  # numpy parses headers as Python
             raise ValueError(f"the header of '{name}' is damaged") from error
         self._file = file
+        self._rest: Array | None = None  # of an array in Fortran order
         self._name = name.removesuffix(".npy")
-        if fortran and len(self.shape) > 1:
-            raise ValueError(f"'{self._name}' is in Fortran order: save numpy.ascontiguousarray(a)")
         if self._dtype.hasobject:
             raise ValueError(f"'{self._name}' holds Python objects, which are not loaded")
 
     def whole(self, place: str) -> Array:
         """All of it."""
-        return as_array(self._read(self.shape), self._name, place)
+        return as_array(self._all(), self._name, place)
 
     def rows(self, count: int, place: str) -> Array:
         """The next so many samples."""
-        return as_array(self._read((count, *self.shape[1:])), self._name, place)
+        if not self._fortran:
+            return as_array(self._read((count, *self.shape[1:])), self._name, place)
+        rest = self._all() if self._rest is None else self._rest
+        self._rest = rest[count:]
+        return as_array(np.ascontiguousarray(rest[:count]), self._name, place)
+
+    def _all(self) -> Array:
+        if not self._fortran:
+            return self._read(self.shape)
+        return self._read(self.shape[::-1]).T  # the last axis is the slowest
 
     def _read(self, shape: tuple[int, ...]) -> Array:
         size = math.prod(shape) * self._dtype.itemsize
