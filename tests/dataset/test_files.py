@@ -14,6 +14,7 @@ from trtbuild.dataset import demand_of, open_dataset
 from trtbuild.dataset.base import Batch
 from trtbuild.errors import MissingPackage, StageError
 from trtbuild.model.inputs import parse_inputs
+from trtbuild.recipe.dataset_section import samples_in
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow reads and writes the images")
 
@@ -170,6 +171,26 @@ def test_a_header_that_says_more_than_there_can_be_is_named(tmp_path: Path, size
     assert found.where.endswith("data/0.npy")
     assert "the sample cannot be read" in found.what
     assert "its header says the size that it has" in found.hint
+
+
+def test_links_are_followed_but_for_those_that_lead_up(tmp_path: Path) -> None:
+    for index, place in enumerate(("data/0", "data/inner/1", "other/2", "other/inner/3")):
+        save(tmp_path / f"{place}.npy", np.full(3, index, np.float32))
+    (tmp_path / "data/itself").symlink_to(".")
+    (tmp_path / "data/inner/up").symlink_to("..")
+    (tmp_path / "data/all").symlink_to(tmp_path)
+    (tmp_path / "data/other").symlink_to("../other")
+    (tmp_path / "other/back").symlink_to("../data")
+    (tmp_path / "other/loop").symlink_to("inner/up")
+    (tmp_path / "other/inner/up").symlink_to("../../other")
+    names = [
+        "data/0.npy",
+        "data/inner/1.npy",
+        "data/other/2.npy",
+        "data/other/inner/3.npy",
+    ]
+    assert samples_in(tmp_path, "npy", "data") == tuple(names)
+    assert samples_in(tmp_path, "npy", "data/") == tuple(names)
 
 
 def test_a_folder_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:

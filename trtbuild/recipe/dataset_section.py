@@ -60,18 +60,37 @@ def samples_in(folder: Path, kind: str, place: str) -> tuple[str, ...]:
     """The files of a kind below `folder / place`, or that one file, sorted by name.
 
     The names begin with `place`. Hidden files are left out; where there is nothing, so is all.
+    Links to folders are followed, but for those that lead to a folder that they lie below.
     """
-    root = os.path.join(folder, place)  # noqa: PTH118 - as all of this: thousands of files
+    root = os.path.join(folder, place.rstrip("/") or "/")  # noqa: PTH118 - as all of this: thousands of files
     if os.path.isfile(root):  # noqa: PTH113
         return (place,)
     found: list[str] = []
     for at, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not _leads_up(root, at, os.path.join(at, name))  # noqa: PTH118
+        ]
         below = os.path.relpath(at, root)
         for name in names:
             if name.lower().endswith(SUFFIXES[kind]) and not name.startswith("."):
                 found.append(PurePosixPath(below, name).as_posix())
     return tuple(f"{place.rstrip('/')}/{name}" for name in sorted(found))
+
+
+def _leads_up(root: str, at: str, path: str) -> bool:
+    """Whether a path in the folder `at`, which was reached from `root`, is a link to a folder that
+    one on the way there is or lies below: nothing new is behind it, and no end.
+    """
+    if not os.path.islink(path):  # noqa: PTH114
+        return False
+    target = os.path.realpath(path)
+    way = [at]
+    while len(way[-1]) > len(root):
+        way.append(os.path.dirname(way[-1]))  # noqa: PTH120
+    inside = os.path.join(target, "")  # noqa: PTH118
+    return any(os.path.join(os.path.realpath(step), "").startswith(inside) for step in way)  # noqa: PTH118
 
 
 def check_dataset(
