@@ -28,7 +28,7 @@ def test_a_cache_holds_scales_as_tensorrt_writes_them(tmp_path: Path) -> None:
 
 def test_a_cache_is_read_back_to_the_precision_of_its_numbers(tmp_path: Path) -> None:
     write_cache(TABLE, tmp_path / "calibration.cache")
-    found = read_cache(tmp_path / "calibration.cache")
+    found = read_cache(tmp_path / "calibration.cache").amax
     assert found == pytest.approx(dict(TABLE.amax), rel=1e-6)
     assert list(found) == list(TABLE.amax)
 
@@ -39,7 +39,8 @@ def test_a_cache_of_trtexec_is_read(tmp_path: Path) -> None:
         "TRT-8601-EntropyCalibration2\n"
         "data: 3c008912\n(Unnamed Layer* 3) [Shuffle]_output: 3d2ad0e9\n"
     )
-    assert read_cache(path)["data"] == pytest.approx(127 * 0.00784516, rel=1e-4)
+    assert read_cache(path).title == "TRT-8601-EntropyCalibration2"
+    assert read_cache(path).amax["data"] == pytest.approx(127 * 0.00784516, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,12 @@ def test_a_cache_of_trtexec_is_read(tmp_path: Path) -> None:
         ("TRT-8601-EntropyCalibration2\ndata 3c008912\n", "is no `tensor: scale`", "old.cache:2"),
         ("TRT-8601-EntropyCalibration2\na: 3c008912\nb: xyz\n", "'b: xyz'", "old.cache:3"),
         ("TRT-8601-EntropyCalibration2\na: 7fc00000\n", "has the scale nan", "old.cache:2"),
+        ("TRT-8601-EntropyCalibration2\na: 7f7fffff\n", "has the scale 3.4", "old.cache:2"),
+        (
+            "TRT-8601-EntropyCalibration2\na: 3c000000\nb: 3c000000\na: 3d000000\n",
+            "'a' is given twice",
+            "old.cache:4",
+        ),
     ],
 )
 def test_what_is_no_cache_is_refused_with_the_line(

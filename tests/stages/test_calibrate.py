@@ -70,7 +70,7 @@ def test_the_table_says_the_method_the_samples_and_the_range_of_each_tensor(stag
 
 def test_the_cache_holds_the_same_ranges_in_tensorrts_format(stage: Stage) -> None:
     document = stage.run(method="entropy")
-    cache = read_cache(stage.outputs / "calibration.cache")
+    cache = read_cache(stage.outputs / "calibration.cache").amax
     for name, item in document["tensors"].items():
         assert cache[name] == pytest.approx(item["amax"], rel=1e-6)
     assert (stage.outputs / "calibration.cache").read_text().startswith("TRT-")
@@ -81,7 +81,7 @@ def test_a_table_becomes_a_cache_and_a_cache_the_same_table(stage: Stage) -> Non
     cache = (stage.outputs / "calibration.cache").read_text()
     second = stage.run(table=cache)
     assert second["method"] == "table"
-    assert second["source"] == "old.cache"
+    assert second["source"] == cache.splitlines()[0]
     for name, item in first["tensors"].items():
         assert second["tensors"][name]["amax"] == pytest.approx(item["amax"], rel=1e-6)
     assert stage.reporter.warnings == ["40 samples are few for percentile: " + SETTLE]
@@ -141,6 +141,15 @@ def test_names_of_a_cache_that_the_graph_lacks_are_reported(stage: Stage) -> Non
         "1 names of the calibration table are not in the graph: 'old_name'",
         "3 tensors that could be quantized are not in the calibration table, so their nodes stay "
         "as they are: 'r1', 's', 'f'",
+    ]
+
+
+def test_a_scale_of_zero_in_a_cache_is_told(stage: Stage) -> None:
+    lines = "".join(f"{name}: 3c008912\n" for name in ("x", "s", "f"))
+    document = stage.run(table=f"TRT-8601-EntropyCalibration2\n{lines}r1: 00000000\n")
+    assert document["tensors"]["r1"]["amax"] == 0
+    assert stage.reporter.warnings == [
+        "1 tensors have the scale 0 in the calibration table, as if they were zero throughout: 'r1'"
     ]
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trtbuild.errors import StageError
 
 FORMAT = 1
@@ -30,7 +32,8 @@ class Table:
     """What calibration found: tensor -> amax, the magnitude that the largest code stands for.
 
     `method` is "minmax", "entropy", "percentile" or "table" (of a cache that was given), `samples`
-    how many were seen (0 for a cache that was given), `source` says where they came from.
+    how many were seen (0 for a cache that was given), `source` says where they came from: the kind
+    of the dataset, or the first line of the cache.
     """
 
     method: str
@@ -82,10 +85,18 @@ def write_cache(table: Table, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def read_cache(path: Path) -> dict[str, float]:
-    """Tensor -> amax of a calibration cache that TensorRT or trtexec wrote.
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What a calibration cache of TensorRT holds: its first line, and tensor -> amax."""
 
-    Raises StageError with the line that is not of its form.
+    title: str
+    amax: Mapping[str, float]
+
+
+def read_cache(path: Path) -> Cache:
+    """A calibration cache that TensorRT or trtexec wrote.
+
+    Raises StageError with the line that is not of its form, or names a tensor again.
     """
     try:
         lines = path.read_text().splitlines()
@@ -95,13 +106,21 @@ def read_cache(path: Path) -> dict[str, float]:
         ) from error
     if not lines or not lines[0].startswith("TRT-"):
         raise StageError("this is no calibration cache of TensorRT", where=str(path), hint=_HINT)
-    found = {}
+    found: dict[str, float] = {}
     for number, line in enumerate(lines[1:], start=2):
         if line.strip():
             name, amax = _parse(line, f"{path}:{number}")
+            if name in found:
+                raise StageError(
+                    f"'{name}' is given twice",
+                    where=f"{path}:{number}",
+                    hint="keep the line of the two that is right",
+                )
             found[name] = amax
-    return found
+    return Cache(lines[0].strip(), found)
 
+
+_MOST = float(np.finfo(np.float32).max)
 
 _HINT = (
     "give the file that write_calibration_cache, `trtexec --calib` or trtbuild wrote: its first "
@@ -119,6 +138,7 @@ def _parse(line: str, place: str) -> tuple[str, float]:
             where=place,
             hint=_HINT,
         ) from error
-    if not name or not math.isfinite(scale) or scale < 0.0:
+    largest = scale * 127.0
+    if not name or not math.isfinite(scale) or scale < 0.0 or largest > _MOST:
         raise StageError(f"'{name}' has the scale {scale}", where=place, hint=_HINT)
-    return name, scale * 127.0
+    return name, largest

@@ -59,12 +59,12 @@ def _given(
     """The table in a TensorRT cache, less the names that cannot be quantized in this graph."""
     cache = read_cache(path)
     known = {name for node in model.graph.node for name in (*node.input, *node.output)}
-    foreign = [name for name in cache if name not in known]
-    amax = {name: cache[name] for name in tensors if name in cache}
+    foreign = [name for name in cache.amax if name not in known]
+    amax = {name: cache.amax[name] for name in tensors if name in cache.amax}
     if not amax:
         raise StageError(
-            f"the calibration table is of another model: of its {len(cache)} names none is a "
-            f"tensor that can be quantized here{nearest(next(iter(cache), ''), tensors)}",
+            f"the calibration table is of another model: of its {len(cache.amax)} names none is a "
+            f"tensor that can be quantized here{nearest(next(iter(cache.amax), ''), tensors)}",
             where=str(path),
             hint=f"this model's tensors are {_listed(tensors)}; calibrate on a dataset instead, "
             "or rename the tensors by surgery",
@@ -74,13 +74,19 @@ def _given(
             f"{len(foreign)} names of the calibration table are not in the graph: "
             f"{_listed(foreign)}"
         )
-    missing = [name for name in tensors if name not in cache]
+    zero = [name for name, largest in amax.items() if largest == 0.0]
+    if zero:
+        context.reporter.warn(
+            f"{len(zero)} tensors have the scale 0 in the calibration table, as if they were zero "
+            f"throughout: {_listed(zero)}"
+        )
+    missing = [name for name in tensors if name not in cache.amax]
     if missing:
         context.reporter.warn(
             f"{len(missing)} tensors that could be quantized are not in the calibration table, "
             f"so their nodes stay as they are: {_listed(missing)}"
         )
-    return Table("table", 0, path.name, amax)
+    return Table("table", 0, cache.title, amax)
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
