@@ -30,7 +30,7 @@ COMMANDS = {
     "rebuild": "build again from nothing, and say how far the result is the same",
     "release": "bundle verified, locked engines with all that proves where they come from",
     "verify-release": "check a bundle: every digest, its signature, its provenance",
-    "clean": "remove the outputs of recipes; the cache can restore them",
+    "clean": "remove what runs of recipes made, and nothing else; the cache can restore it",
     "cache": "look into the cache, check it, keep it small, share it with a remote one",
     "inspect": "say what an engine or ONNX file is, and what made it",
     "doctor": "say what this machine can do, and what recipes need that it lacks",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+from pathlib import Path
 
 from trtbuild.cli.common import add_places, add_recipes
+from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode, UsageError
+from trtbuild.graph.made import is_ours, remove_made
 from trtbuild.graph.session import output_folder
-from trtbuild.graph.workspace import RECORDS
 from trtbuild.recipe.load import load_recipes
-from trtbuild.store.files import store_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,18 +20,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> ExitCode:
-    """Remove each recipe's output folder."""
+    """Remove what trtbuild made in each recipe's output folder, and the folder if that is all."""
+    out = resolve(options)["out"].value
     for recipe in load_recipes(options.recipes):
-        folder = output_folder(recipe, options.out)
-        if not folder.exists():
-            print(f"{folder}: nothing there")  # noqa: T201 - the command's whole result
-            continue
-        if not (folder / RECORDS).is_dir() and any(folder.iterdir()):
-            raise UsageError(
-                f"{folder} was not made by trtbuild (it has no {RECORDS} folder)",
-                hint="remove it yourself if it is not needed",
-            )
-        with store_errors("cannot remove", folder):
-            shutil.rmtree(folder)
-        print(f"{folder}: removed")  # noqa: T201
+        folder = output_folder(recipe, out)
+        print(f"{folder}: {_cleaned(folder)}")  # noqa: T201 - the command's whole result
     return ExitCode.DONE
+
+
+def _cleaned(folder: Path) -> str:
+    if not folder.exists():
+        return "nothing there"
+    remedy = "remove it yourself if it is not needed"
+    if not folder.is_dir():
+        raise UsageError("this is a file, not a folder of outputs", where=str(folder), hint=remedy)
+    if not is_ours(folder):
+        raise UsageError("this was not made by trtbuild", where=str(folder), hint=remedy)
+    left = remove_made(folder)
+    if not left:
+        return "removed"
+    files = "1 file" if left == 1 else f"{left} files"
+    return f"outputs removed; {files} that trtbuild did not make stay{'s' if left == 1 else ''}"

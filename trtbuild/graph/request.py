@@ -53,6 +53,10 @@ def request_of(
 
 
 def _outputs(workspace: Workspace, folder: Path) -> tuple[Path, ...]:
-    """Where the recipe's outputs lie, unless its own files lie there too: those are inputs."""
+    """The folder of outputs, also of other recipes; where the recipe's own files lie in it, as with
+    `--out .`, only what is below its own output, and nothing where they lie there too.
+    """
     root = workspace.root.resolve()
+    if not folder.is_relative_to(root.parent):
+        return (root.parent,)
     return () if folder.is_relative_to(root) else (root,)

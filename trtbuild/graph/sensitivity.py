@@ -9,6 +9,7 @@ from typing import Any
 
 from trtbuild.errors import StageError, UsageError
 from trtbuild.graph.action import Task
+from trtbuild.graph.made import SENSITIVITY as FILE
 from trtbuild.graph.request import inputs_of, request_of
 from trtbuild.graph.session import Session
 from trtbuild.graph.toolchain import missing, missing_error
@@ -26,7 +27,6 @@ from trtbuild.store.digest import canonical_json, digest_of_bytes
 from trtbuild.store.files import write_file
 
 MODULE = "trtbuild.stages.sensitivity"
-FILE = "sensitivity.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.device import Device, device_of
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.judge import any_failed, excuse_candidates, judge_gates
+from trtbuild.graph.places import check_places
 from trtbuild.graph.plan import plan
 from trtbuild.graph.rebuild import Listener, Rebuilder
 from trtbuild.graph.toolchain import missing, missing_error
@@ -79,7 +80,11 @@ class Session:
         self.selected = tuple(list(tasks) for _ in self.rebuilders)
 
     def run(self) -> bool:
-        """Bring the selection up to date; whether nothing failed. Raises MissingPackage."""
+        """Bring the selection up to date; whether nothing failed.
+
+        Raises MissingPackage, RecipeError.
+        """
+        check_places(self.rebuilders)
         if not self.settings.only_cached:
             self._check_packages()
             self._check_capable()
@@ -105,6 +110,7 @@ class Session:
 
     def preview(self) -> None:
         """Fill each rebuilder's outcomes with what a run would do; nothing is changed."""
+        check_places(self.rebuilders)
         self._check_capable()
         for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
             for task_id in needed_by(rebuilder, selected):

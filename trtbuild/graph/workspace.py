@@ -35,6 +35,12 @@ class Record:
     accepted: tuple[str, ...] = ()
 
 
+def failed_name(name: str) -> str:
+    """What a file of a run that failed is called: verify.failed.json."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}.failed{dot}{suffix}"
+
+
 class Workspace:
     """The folder that one recipe's outputs lie in."""
 
@@ -122,9 +128,7 @@ class Workspace:
                 kept.unlink(missing_ok=True)
 
     def _failed(self, task: Task, reports: list[Path]) -> list[tuple[Path, Path]]:
-        return [
-            (report, self.path(task, f"{report.stem}.failed{report.suffix}")) for report in reports
-        ]
+        return [(report, self.path(task, failed_name(report.name))) for report in reports]
 
     def _record_path(self, task: Task) -> Path:
         return self.root / RECORDS / f"{task.id.replace(':', os.extsep)}.json"

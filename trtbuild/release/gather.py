@@ -11,14 +11,12 @@ from typing import Any
 from trtbuild.errors import ReleaseError
 from trtbuild.graph.accepted import accepted_file
 from trtbuild.graph.action import ArtifactRef, Task, Verdict
+from trtbuild.graph.made import LEVELS
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.release.archive import Entry
 from trtbuild.release.lock import Lock, lock_path
 from trtbuild.stages import STAGES
 from trtbuild.store.digest import Digest, digest_of_bytes, digest_of_file
-
-LEVELS = "rebuild.json"
-"""What `trtbuild rebuild --check` found out, below the recipe's output folder."""
 
 ROLES = {
     ("reference", "reference"): "golden",

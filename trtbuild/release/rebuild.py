@@ -11,9 +11,9 @@ from typing import Any
 
 from trtbuild.errors import ReleaseError, TrtbuildError
 from trtbuild.graph.action import Verdict
+from trtbuild.graph.made import LEVELS as LEVELS_FILE
 from trtbuild.graph.rebuild import Listener, Rebuilder
 from trtbuild.graph.session import Session, Settings
-from trtbuild.release.gather import LEVELS as LEVELS_FILE
 from trtbuild.release.levels import (
     Level,
     Renaming,

@@ -1,0 +1,32 @@
+"""Says before anything runs which recipes cannot have the output folder that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trtbuild.errors import RecipeError
+from trtbuild.graph.made import is_ours
+from trtbuild.graph.rebuild import Rebuilder
+
+
+def check_places(rebuilders: Iterable[Rebuilder]) -> None:
+    """Raise a RecipeError with every recipe whose output folder holds what is not trtbuild's."""
+    problems = []
+    for rebuilder in rebuilders:
+        place = rebuilder.recipe.where("name")
+        if found := _in_the_way(rebuilder):
+            problems.append(
+                f"{place}: the outputs would go to {rebuilder.workspace.root}, {found}\n"
+                "  hint: give the recipe another name, or choose another place with --out DIR"
+            )
+    if problems:
+        raise RecipeError(tuple(problems))
+
+
+def _in_the_way(rebuilder: Rebuilder) -> str:
+    root = rebuilder.workspace.root
+    if not root.exists():
+        return ""
+    if not root.is_dir():
+        return "which is a file"
+    return "" if is_ours(root) else "which holds files that trtbuild did not make"
