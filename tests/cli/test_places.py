@@ -107,3 +107,21 @@ def test_python_beside_the_outputs_is_still_an_input(project: Project) -> None:
     project.write("names.py", 'GRAPH = "other"\n')
     again = project.run("--out", ".", "--only", "surgery")
     assert again.verdicts() == {"export": "UP_TO_DATE", "surgery": "EXECUTED"}
+
+
+def test_two_recipes_do_not_share_an_output_folder(project: Project) -> None:
+    project.tiny()
+    for name in ("a", "b"):
+        (project.folder / name).mkdir()
+        for file in ("tiny.yaml", "tiny.onnx", "data.npz"):
+            shutil.copy(project.folder / file, project.folder / name / file)
+    both = ("a/tiny.yaml", "b/tiny.yaml")
+    assert project.trtbuild("plan", *both).code == 0  # build/tiny beside each
+    for command in ("run", "plan"):
+        result = project.trtbuild(command, *both, "--out", "o")
+        assert result.code == 2
+        assert (
+            "b/tiny.yaml:2:1 name: the outputs would go to o/tiny, as those of a/tiny.yaml do"
+            in (result.err)
+        )
+    assert not (project.folder / "o").exists()

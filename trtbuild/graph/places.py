@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from trtbuild.errors import RecipeError
@@ -10,11 +11,21 @@ from trtbuild.graph.rebuild import Rebuilder
 
 
 def check_places(rebuilders: Iterable[Rebuilder]) -> None:
-    """Raise a RecipeError with every recipe whose output folder holds what is not trtbuild's."""
+    """Raise a RecipeError with every recipe whose output folder holds what is not trtbuild's, or
+    is another recipe's too.
+    """
     problems = []
+    taken: dict[str, Rebuilder] = {}
     for rebuilder in rebuilders:
         place = rebuilder.recipe.where("name")
-        if found := _in_the_way(rebuilder):
+        other = taken.setdefault(os.path.realpath(rebuilder.workspace.root), rebuilder)
+        if other is not rebuilder:
+            problems.append(
+                f"{place}: the outputs would go to {rebuilder.workspace.root}, as those of "
+                f"{other.recipe.path} do\n  hint: give one of them another name, or run them "
+                "with an --out of their own"
+            )
+        elif found := _in_the_way(rebuilder):
             problems.append(
                 f"{place}: the outputs would go to {rebuilder.workspace.root}, {found}\n"
                 "  hint: give the recipe another name, or choose another place with --out DIR"
