@@ -11,10 +11,11 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import trtbuild
-from trtbuild.errors import ExitCode, RecipeError, TrtbuildError
+from trtbuild.cli.streams import close_streams, open_streams
+from trtbuild.errors import ExitCode, RecipeError, TrtbuildError, UsageError
 
 COMMANDS = {
     "run": "bring recipes up to date: run what is stale, restore what is cached",
@@ -55,9 +56,15 @@ def entry_point() -> None:
     """The `trtbuild` program."""
     signal.signal(signal.SIGTERM, _interrupt)
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    open_streams()
+    try:
+        code = main(sys.argv[1:])
+    except SystemExit as ended:  # argparse, after help or with what is wrong
+        code = ExitCode(ended.code if isinstance(ended.code, int) else ExitCode.DONE)
+    if reason := close_streams():
+        print(f"error: standard output could not be written: {reason}", file=sys.stderr)  # noqa: T201
+        sys.stderr.flush()
+        code = code or ExitCode.FAILED
     if threading.active_count() == 1:
         # Taking the interpreter apart is a tenth of a run that has nothing to do.
         os._exit(int(code))
@@ -66,27 +73,29 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str]) -> ExitCode:
     """Run one command and return its exit code; whatever goes wrong is printed here."""
-    options = parser(asked=next(iter(arguments), None)).parse_args(arguments)
+    as_json = "--json" in arguments
     try:
+        asked = next(iter(arguments), None)
+        options = parser(asked, as_json=as_json).parse_args(arguments)
         command: Command = _module(options.command).main
         return command(options)
     except TrtbuildError as error:
-        _print_error(error, as_json=getattr(options, "json", False))
+        _print_error(error, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; whatever was finished is kept", file=sys.stderr)  # noqa: T201
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # `trtbuild ... | head` has read enough; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
     except Exception as bug:  # the edge of the program: a person gets a sentence, not a traceback
         return _report_bug(bug)
 
 
-def parser(asked: str | None = None) -> argparse.ArgumentParser:
-    """The parser of all commands; only the one asked for knows its own arguments."""
-    top = argparse.ArgumentParser(
+def parser(asked: str | None = None, *, as_json: bool = False) -> argparse.ArgumentParser:
+    """The parser of all commands; only the one asked for knows its own arguments.
+
+    With `as_json` it raises a UsageError for what it cannot parse, where argparse would exit.
+    """
+    kind = _Raising if as_json else argparse.ArgumentParser
+    top = kind(
         prog="trtbuild",
         description=trtbuild.__doc__,
         epilog=EPILOG,
@@ -108,6 +117,14 @@ def parser(asked: str | None = None) -> argparse.ArgumentParser:
 
 def _module(command: str) -> Any:
     return importlib.import_module(f"trtbuild.cli.{command.replace('-', '_')}")
+
+
+class _Raising(argparse.ArgumentParser):
+    """A parser for who reads JSON, to whom argparse's own messages say nothing."""
+
+    def error(self, message: str) -> NoReturn:
+        """What is wrong with the command line."""
+        raise UsageError(message, hint=f"see {self.prog} --help")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
