@@ -17,6 +17,7 @@ from trtbuild.release.lock import lock_path, make_lock, write_lock
 from trtbuild.release.lock_read import find_lock
 from trtbuild.release.locked import require_current
 from trtbuild.report.terminal import Quiet, print_outcomes
+from trtbuild.store.roots import register
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> ExitCode:
-    """Bring the recipes up to date and lock what came out."""
+    """Bring the recipes up to date and lock what came out, which the cache then keeps."""
     if options.check:
         return _check(options)
     with listening(verbose=False) as listener, open_session(options, listener) as session:
@@ -44,6 +45,7 @@ def main(options: argparse.Namespace) -> ExitCode:
         for rebuilder, before in zip(session.rebuilders, previous, strict=True):
             path = lock_path(rebuilder.recipe)
             written = write_lock(path, make_lock(rebuilder, before))
+            register(session.store.root, path)
             print(f"{path}: {'written' if written else 'is current'}")  # noqa: T201 - the result
     return ExitCode.DONE
 

@@ -17,9 +17,11 @@ from trtbuild.cli.common import (
 from trtbuild.errors import ExitCode
 from trtbuild.release.archive import is_tar
 from trtbuild.release.conditions import ALLOWANCES, REQUIREMENTS
+from trtbuild.release.lock import lock_path
 from trtbuild.release.locked import require_current
 from trtbuild.release.make import Order, make_release
 from trtbuild.report.terminal import print_outcomes
+from trtbuild.store.roots import register
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +88,8 @@ def main(options: argparse.Namespace) -> ExitCode:
                 key=key,
             ),
         )
+        for rebuilder in session.rebuilders:
+            register(session.store.root, lock_path(rebuilder.recipe))
     size = f"{made.size_bytes / 2**20:.1f} MiB"
     print(f"{made.target}: {made.files} files, {size}")  # noqa: T201 - the command's result
     for item in made.allowed:
