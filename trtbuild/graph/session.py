@@ -16,6 +16,7 @@ from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.device import Device, device_of
 from trtbuild.graph.execute import Executor, LocalExecutor
 from trtbuild.graph.judge import any_failed, excuse_candidates, judge_gates
+from trtbuild.graph.leftovers import remove_leftovers
 from trtbuild.graph.places import check_places
 from trtbuild.graph.plan import plan
 from trtbuild.graph.rebuild import Listener, Rebuilder
@@ -99,6 +100,8 @@ class Session:
                 or self.settings.only_cached
                 or any(rebuilder.recipe.best for rebuilder in self.rebuilders),
             )
+            for rebuilder in self.rebuilders:
+                remove_leftovers(rebuilder)
         for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
             _fill_in(rebuilder, needed_by(rebuilder, selected))
         for rebuilder in self.rebuilders:
