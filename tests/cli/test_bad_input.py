@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -182,6 +183,28 @@ def test_a_requirement_that_cannot_be_met_fails_instead_of_being_skipped(copy: P
     assert_clear(required, 1, "benchmark:fp32 failed", "no CUDA device")
 
 
+def test_a_verification_without_its_engine_says_so_and_is_not_what_is_required(
+    copy: Project,
+) -> None:
+    done = copy.run()
+    (variant,) = done.json["recipes"][0]["variants"]
+    if variant["engine_ran"]:
+        pytest.skip("this machine has a CUDA device")
+    assert (done.code, variant["engine_ran"]) == (0, False)
+    assert variant["verified"] == "passed (engine not run: no CUDA device)"
+    required = copy.trtbuild("run", "tiny.yaml", "--require", "verify")
+    assert_clear(required, 1, "verify:fp32 failed", "the engine cannot be run here: no CUDA device")
+    shutil.rmtree(copy.folder / "build")
+    told = copy.trtbuild("run", "tiny.yaml")
+    assert "passed (engine not run: no CUDA device)" in told.out
+
+
+def test_a_required_stage_that_the_recipe_does_not_have_is_named(copy: Project) -> None:
+    for option in ("--only", "--require"):
+        result = copy.trtbuild("run", "tiny.yaml", option, "benchmark")
+        assert_clear(result, 2, "tiny.yaml has no stage benchmark", "it has export, surgery")
+
+
 def test_gates_of_a_benchmark_that_was_skipped_are_unclear_and_fail_nothing(copy: Project) -> None:
     copy.write("tiny.yaml", RECIPE + "benchmark: {gates: {p99: 5ms, regression: 5%}}\n")
     skipped = copy.run("--junit", "gates.xml")
@@ -191,13 +214,13 @@ def test_gates_of_a_benchmark_that_was_skipped_are_unclear_and_fail_nothing(copy
     gates = skipped.json["recipes"][0]["gates"]
     assert [gate["outcome"] for gate in gates] == ["unclear", "unclear"]
     assert gates[0]["message"] == "the benchmark was skipped: no CUDA device"
-    assert 'failures="0" skipped="2"' in (copy.folder / "gates.xml").read_text()
+    assert 'tests="2" failures="0" skipped="2"' in (copy.folder / "gates.xml").read_text()
     told = copy.trtbuild("run", "tiny.yaml")
     assert "1 skipped (no CUDA device)" in told.out
     assert "gate" not in told.out
     required = copy.trtbuild("run", "tiny.yaml", "--require", "benchmark", "--junit", "gates.xml")
     assert_clear(required, 1, "benchmark:fp32 failed", "no CUDA device")
-    assert 'failures="2" skipped="0"' in (copy.folder / "gates.xml").read_text()
+    assert 'tests="2" failures="2" skipped="0"' in (copy.folder / "gates.xml").read_text()
 
 
 def test_a_cache_below_a_relative_path_is_as_good(copy: Project) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from trtbuild.errors import RecipeError
+from trtbuild.errors import RecipeError, StageError
 from trtbuild.recipe.model import Recipe
+
+NO_DEVICE = "no CUDA device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,15 @@ def find_device(number: int = 0) -> Device | None:
             ("gpu.driver", gpu.driver),
         )
     )
+
+
+def demand_gpu(stage: str, options: Mapping[str, Any]) -> None:
+    """Raise a StageError where an action of a required stage does its work without a GPU, as far
+    as it goes: verify compares the graphs then, and runs no engine.
+    """
+    if options.get("gpu") is False:
+        text = f"the engine cannot be run here: {NO_DEVICE}"
+        raise StageError(text, hint=f"--require {stage} asks for it")
 
 
 @contextlib.contextmanager

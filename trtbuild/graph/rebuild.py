@@ -27,7 +27,7 @@ from trtbuild.graph.action import (
 from trtbuild.graph.advice import with_advice
 from trtbuild.graph.bind import Outputs, bind, options_of, uses_gpu
 from trtbuild.graph.choose import Choice
-from trtbuild.graph.device import SOME_GPU, Device, leased
+from trtbuild.graph.device import NO_DEVICE, SOME_GPU, Device, demand_gpu, leased
 from trtbuild.graph.execute import Executor, Progress, Request
 from trtbuild.graph.request import inputs_of, request_of
 from trtbuild.graph.results import Found, Results
@@ -36,8 +36,6 @@ from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.store import Store
-
-NO_DEVICE = "no CUDA device"
 
 
 class Listener(Protocol):
@@ -119,6 +117,8 @@ class Rebuilder:
         action, trace = found.action, found.trace
         if trace is None and self.lacks_device(task):
             return self._cannot_be_had(task, action)
+        if task.stage in self.required:
+            demand_gpu(task.stage, action.options if trace is None else trace.action["options"])
         self._guard(task, action, trace.outputs if trace else None)
         if task.stage in self.forced:
             reason = Reason(ReasonKind.FORCED, f"--rebuild {task.stage}")

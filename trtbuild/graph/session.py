@@ -189,13 +189,24 @@ def _select(rebuilder: Rebuilder, settings: Settings) -> list[str]:
             f"{rebuilder.recipe.path} has no precision {', '.join(sorted(unknown))}",
             hint=f"it has {', '.join(rebuilder.recipe.precisions)}",
         )
+    _require_stages(rebuilder, settings.required)
     selected = [task.id for task in rebuilder.tasks.values() if _is_selected(task, settings)]
     if not selected:
-        raise UsageError(
-            f"{rebuilder.recipe.path} has no stage {' or '.join(sorted(settings.stages))}",
-            hint=f"it has {', '.join(dict.fromkeys(t.stage for t in rebuilder.tasks.values()))}",
-        )
+        raise _no_stage(rebuilder, " or ".join(sorted(settings.stages)))
     return selected
+
+
+def _require_stages(rebuilder: Rebuilder, required: Iterable[str]) -> None:
+    for stage in sorted(required):
+        if all(task.stage != stage for task in rebuilder.tasks.values()):
+            raise _no_stage(rebuilder, stage)
+
+
+def _no_stage(rebuilder: Rebuilder, stage: str) -> UsageError:
+    return UsageError(
+        f"{rebuilder.recipe.path} has no stage {stage}",
+        hint=f"it has {', '.join(dict.fromkeys(t.stage for t in rebuilder.tasks.values()))}",
+    )
 
 
 def _is_selected(task: Task, settings: Settings) -> bool:

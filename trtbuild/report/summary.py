@@ -10,13 +10,17 @@ from typing import Any
 from trtbuild.graph.action import Outcome, Verdict
 from trtbuild.graph.rebuild import Rebuilder
 
+COMPARED = "compared"
+"""What verify.json says of an engine that was run."""
+
 
 @dataclass(frozen=True, slots=True)
 class VariantSummary:
     """One precision of one recipe: its engine, how it was verified, and what it cost.
 
     `seconds` is what its stages took when they ran, here or where the cache got them from;
-    `latency_ms` is the median GPU compute time of the benchmark.
+    `latency_ms` is the median GPU compute time of the benchmark. `engine_ran` says whether verify
+    ran the engine, or the graphs alone; None where there is no result of it.
     """
 
     name: str
@@ -24,6 +28,7 @@ class VariantSummary:
     engine: Path | None
     engine_bytes: int
     verified: str
+    engine_ran: bool | None
     metrics: tuple[tuple[str, float], ...]
     seconds: float
     latency_ms: float | None
@@ -61,12 +66,19 @@ def _summary(rebuilder: Rebuilder, name: str, outcomes: dict[str, Outcome]) -> V
         verdict=_worst(outcomes),
         engine=rebuilder.workspace.path(build.task, "engine.plan") if build and engine else None,
         engine_bytes=engine.size_bytes if engine else 0,
-        verified=_state(outcomes.get("verify"), verify),
+        verified=_verified(outcomes.get("verify"), verify),
+        engine_ran=verify["engine"] == COMPARED if "engine" in verify else None,
         metrics=tuple((k, float(v["value"])) for k, v in verify.get("metrics", {}).items()),
         seconds=sum(outcome.seconds for outcome in outcomes.values()),
         latency_ms=_latency(benchmark),
         benchmark=_state(outcomes.get("benchmark"), benchmark),
     )
+
+
+def _verified(outcome: Outcome | None, result: dict[str, Any]) -> str:
+    """How verify went; that only the graphs passed is less than that the engine did."""
+    state, engine = _state(outcome, result), result.get("engine", COMPARED)
+    return state if state != "passed" or engine == COMPARED else f"{state} (engine {engine})"
 
 
 def _latency(benchmark: dict[str, Any]) -> float | None:
