@@ -18,7 +18,7 @@ from trtbuild.graph.action import Verdict
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.recipe.schema import schema_text
 from trtbuild.report.document import run_document
-from trtbuild.report.gates import write_junit
+from trtbuild.report.junit import write_junit
 from trtbuild.report.terminal import print_outcomes
 from trtbuild.store.digest import digest_of_bytes
 
@@ -200,6 +200,9 @@ def test_the_junit_file_has_a_case_for_each_gate(project: Project, tmp_path: Pat
         session.run()
         write_junit(tmp_path / "reports/gates.xml", session.rebuilders)
     root = ElementTree.parse(tmp_path / "reports/gates.xml").getroot()  # noqa: S314 - our own
-    (suite,) = root
+    tasks, suite = root
+    assert tasks.attrib["name"] == "tiny"
+    assert {case.attrib["name"] for case in tasks} >= {"export", "build:fp32", "benchmark:fp32"}
+    assert tasks.attrib["failures"] == "0"
     assert suite.attrib["name"] == "tiny benchmark:fp32"
     assert [child.tag for case in suite for child in case] == ["failure", "skipped"]

@@ -18,7 +18,7 @@ from trtbuild.release.lock import lock_path, make_lock, write_lock
 from trtbuild.release.lock_read import read_lock
 from trtbuild.release.locked import require_current
 from trtbuild.report.document import run_document
-from trtbuild.report.gates import write_junit
+from trtbuild.report.junit import write_junit
 from trtbuild.report.terminal import print_outcomes
 
 RECIPE = """\
@@ -184,3 +184,4 @@ def test_a_gate_that_another_candidate_breaks_is_no_failure_anywhere(
     text = (tmp_path / "junit.xml").read_text()
     assert "<failure" not in text
     assert "it is fp32 that is kept" in text
+    assert 'name="best"' in text

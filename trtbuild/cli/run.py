@@ -17,7 +17,6 @@ from trtbuild.cli.common import (
     stage_names,
 )
 from trtbuild.errors import ExitCode
-from trtbuild.report.gates import write_junit
 from trtbuild.report.terminal import Quiet, Terminal, print_outcomes
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="STAGE",
         choices=stage_names(),
-        help="fail if this stage cannot run here, instead of skipping it; may be repeated",
+        help="fail if this stage cannot run here, or verify not the engine; may be repeated",
     )
     parser.add_argument(
         "-j",
@@ -61,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run nothing: restore what the caches have, and fail with what they lack",
     )
     parser.add_argument(
-        "--junit", type=Path, metavar="FILE", help="write the gates as JUnit XML, for CI servers"
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="write what became of tasks and gates as JUnit XML, for CI servers",
     )
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write what the run gave as one HTML page"
@@ -97,6 +99,8 @@ def main(options: argparse.Namespace) -> ExitCode:
             if isinstance(listener, Terminal):
                 listener.stop()
         if options.junit is not None:
+            from trtbuild.report.junit import write_junit
+
             write_junit(options.junit, session.rebuilders)
         if options.html is not None:
             from trtbuild.report.page import write_page

@@ -1,15 +1,12 @@
-"""The gates of benchmarks, for a person, for machines and for CI servers."""
+"""The gates of benchmarks, for a person and for machines."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from trtbuild.benchmark.gates import Judgement, Outcome
-from trtbuild.errors import StoreError
-from trtbuild.graph.rebuild import Rebuilder
 
 
 def print_gates(name: str, judgements: Sequence[Judgement]) -> None:
@@ -35,19 +32,3 @@ def gate_document(task: str, judgement: Judgement) -> dict[str, Any]:
         "value": judgement.value,
         "message": judgement.message,
     }
-
-
-def write_junit(path: Path, rebuilders: Sequence[Rebuilder]) -> None:
-    """A JUnit file of all gates: a suite for each benchmark. Raises StoreError."""
-    from trtbuild.benchmark.junit import junit_xml
-
-    suites = {
-        f"{rebuilder.recipe.name} {task_id}": judgements
-        for rebuilder in rebuilders
-        for task_id, judgements in rebuilder.gates.items()
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(junit_xml(suites))
-    except OSError as error:
-        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
