@@ -40,6 +40,23 @@ def test_opt_is_no_option_of_the_export_and_no_path_is_in_any(project: Project) 
     assert not [task for task in plan(recipe) if str(project.root) in str(task.options)]
 
 
+def test_a_table_of_ranges_is_the_same_whatever_the_shapes_are(project: Project) -> None:
+    found = []
+    for opt in (2, 4):
+        project.tiny(RECIPE.replace("opt: [2, 4]", f"opt: [{opt}, 4]").replace("[fp32]", "[int8]"))
+        project.write("ranges.cache", "TRT-1000-EntropyCalibration2\nx: 3c010a14\n")
+        for calibration in ("{table: ranges.cache}", "{dataset: {npz: data.npz}}"):
+            path = project.write(
+                f"{opt}.yaml",
+                (project.folder / "tiny.yaml").read_text() + f"calibration: {calibration}\n",
+            )
+            (recipe,) = load_recipes([path])
+            (task,) = (task for task in plan(recipe) if task.stage == "calibrate")
+            found.append(task.options)
+    assert found[0] == found[2]
+    assert found[1] != found[3]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_renamed_inputs_and_outputs_are_followed_to_the_engine(
     project: Project, precision: str

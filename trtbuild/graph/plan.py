@@ -130,8 +130,10 @@ def _calibrate(recipe: Recipe, model: Task) -> Task:
     """One for all precisions: what is quantized, and on top of what, changes no range."""
     calibration = _calibration_of(recipe)
     options: Options = {
-        "inputs": _after_surgery(recipe, _inputs(recipe)),
-        "renames": _renames(recipe),
+        # What a dataset has to fit; its batch is that of opt unless the recipe says another. A
+        # table of TensorRT's is read as it is, whatever the shapes are.
+        "inputs": _after_surgery(recipe, _inputs(recipe)) if calibration.dataset else [],
+        "renames": _renames(recipe) if calibration.dataset else {},
         **_calibration_options(calibration),
     }
     inputs = (ArtifactRef("model", model.id, "model"), *_calibration_files(calibration))
