@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trtbuild.model.compare import Tally, compare
-from trtbuild.verify.tolerance import DEFAULTS, judge
+from trtbuild.verify.tolerance import DEFAULTS, judge, told_apart
 
 
 def tally(result: np.ndarray, reference: np.ndarray) -> Tally:
@@ -36,6 +36,18 @@ def test_an_output_that_no_given_limit_applies_to_is_judged_by_the_defaults() ->
     index = tally(np.array([1, 2, 3, 5]), np.array([1, 2, 3, 4]))
     (breach,) = judge("y", index, {"cosine": 0.5}, "fp16")
     assert breach.text == "has equal = 0.75 (at least 0.99)"
+
+
+def test_a_limit_that_is_missed_by_little_reads_as_missed() -> None:
+    off = tally(np.array([1.0, 2.0]), np.array([1.0, 2.0004]))
+    limit = 1 - 1e-11
+    (breach,) = judge("y", off, {"cosine": limit}, "fp32")
+    value, bound = told_apart(off.metrics()["cosine"], limit)
+    assert value != bound
+    assert breach.text == f"has cosine = {value} (at least {bound})"
+    assert told_apart(0.5, 0.4) == ("0.5", "0.4")
+    assert told_apart(0.99999993, 0.99999999) == ("0.9999999", "0.99999999")
+    assert told_apart(1.0, 1.0 - 2**-53) == ("1", repr(1.0 - 2**-53))
 
 
 def test_an_empty_output_breaks_nothing() -> None:

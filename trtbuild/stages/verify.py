@@ -33,6 +33,7 @@ from trtbuild.verify.obtained import Obtained
 from trtbuild.verify.result import Result, Score, Step
 from trtbuild.verify.results import CaseView, Results
 from trtbuild.verify.steps import Comparer
+from trtbuild.verify.tolerance import told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -178,11 +179,13 @@ def _scores(context: StageContext, reader: CaseReader, last: Results, result: Re
 def _gate(name: str, score: Score, result: Result) -> None:
     if score.passed:
         return
-    low = score.least is not None and score.value < score.least
-    bound = f"below {score.least:g}" if low else f"above {score.most:g}"
+    low = score.most is None or (score.least is not None and score.value < score.least)
+    limit = score.least if low else score.most
+    assert limit is not None  # noqa: S101 - one of the two is broken
+    value, bound = told_apart(score.value, limit)
     source = "" if score.source is None else f" (the source model has {score.source:.6g})"
     result.fail(
-        f"{score.step}: metric '{name}' is {score.value:.6g}, {bound}{source}",
+        f"{score.step}: metric '{name}' is {value}, {'below' if low else 'above'} {bound}{source}",
         "if the source model has no better value, look at the dataset, its labels and the limit",
     )
 

@@ -56,9 +56,29 @@ def judge(
     for name, limit in (limits or DEFAULTS[precision]).items():
         if name in values and not _holds(name, values[name], limit):
             worst = tally.worst_case(name)
-            text = f"has {name} = {values[name]:.6g} ({_bound(name)} {limit:.6g})"
+            value, bound = told_apart(values[name], limit)
+            text = f"has {name} = {value} ({_bound(name)} {bound})"
             return (Breach(output, text, name, worst, -values.get("snr_db", 0.0)),)
     return ()
+
+
+def told_apart(value: float, limit: float) -> tuple[str, str]:
+    """A value in 6 digits, or in as many as it takes to see on which side of the limit it is, and
+    the limit as it was given.
+
+    >>> told_apart(0.99999993, 0.99999999)
+    ('0.9999999', '0.99999999')
+    """
+    values = (f"{value:.{digits}g}" for digits in range(6, 18))
+    limits = (f"{limit:.{digits}g}" for digits in range(1, 18))
+    return (
+        next((text for text in values if _same_side(float(text), value, limit)), repr(value)),
+        next((text for text in limits if float(text) == limit), repr(limit)),
+    )
+
+
+def _same_side(shown: float, value: float, limit: float) -> bool:
+    return shown != limit and (shown < limit) == (value < limit)
 
 
 def _holds(name: str, value: float, limit: float) -> bool:
