@@ -213,24 +213,34 @@ def _print_errors(rebuilder: Rebuilder) -> None:
             sys.stderr.flush()
 
 
-def _print_table(rebuilders: Sequence[Rebuilder]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+COLUMNS = (
+    *("recipe", "variant", "verdict", "engine", "size", "verified", "metrics", "built in"),
+    "benchmark",
+)
+SPARE = ("built in", "engine", "size", "metrics", "benchmark", "verified")
+"""What goes first where the terminal is too narrow; all of it is in --json."""
 
-    columns = ("recipe", "variant", "verdict", "engine", "size", "verified", "metrics", "built in")
-    with_benchmark = any(r.recipe.benchmark is not None for r in rebuilders)
-    table = Table(*columns, *(("benchmark",) if with_benchmark else ()), box=box.SIMPLE_HEAD)
-    for rebuilder in rebuilders:
-        for summary in summarise(rebuilder):
-            cells = _cells(rebuilder, summary)
-            table.add_row(*cells[: len(table.columns)], style=COLOURS[summary.verdict])
+
+def _print_table(rebuilders: Sequence[Rebuilder]) -> None:
+    from rich.console import Console
+
+    from trtbuild.report.fitting import fitting_table
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # a log file has no width to keep to
-    console.print(table)
+    rows = [
+        (_cells(rebuilder, summary), COLOURS[summary.verdict])
+        for rebuilder in rebuilders
+        for summary in summarise(rebuilder)
+    ]
+    console.print(fitting_table(console, COLUMNS, rows, SPARE))
     for rebuilder in rebuilders:
-        print(f"{rebuilder.recipe.name}: everything is in {rebuilder.workspace.root}")
+        verdicts = {outcome.verdict for outcome in in_order(rebuilder)}
+        if Verdict.FAILED not in verdicts:
+            print(f"{rebuilder.recipe.name}: everything is in {rebuilder.workspace.root}")
+        elif verdicts - {Verdict.FAILED, Verdict.SKIPPED}:
+            print(f"{rebuilder.recipe.name}: what could be made is in {rebuilder.workspace.root}")
 
 
 def _cells(rebuilder: Rebuilder, summary: VariantSummary) -> tuple[str, ...]:
