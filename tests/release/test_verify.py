@@ -44,6 +44,17 @@ def test_a_good_signature_by_another_key_is_told_apart(
     assert "provenance.dsse.json: signed by the key" in capsys.readouterr().out
 
 
+def test_who_checks_with_the_private_key_is_warned(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = write_key(tmp_path / "key.pem", KEY)
+    for path, warned in ((key, True), (key.with_suffix(".pub"), False)):
+        code = main(["verify-release", str(bundle), "--key", str(path), "--json"])
+        told = capsys.readouterr()
+        assert json.loads(told.out)["exit_code"] == code == ExitCode.DONE
+        assert ("key.pem is the private key" in told.err) is warned
+
+
 def test_a_key_of_the_wrong_type_is_named(tmp_path: Path) -> None:
     path = write_key(tmp_path / "rsa.pem", rsa.generate_private_key(65537, 2048))
     with pytest.raises(UsageError, match="of type RSA"):

@@ -35,7 +35,7 @@ def main(options: argparse.Namespace) -> ExitCode:
             }
             for setting in SETTINGS
         }
-        print_json({"format": 1, "settings": settings})
+        print_json({"format": 1, "settings": settings}, ExitCode.DONE)
         return ExitCode.DONE
     for setting in SETTINGS:
         value = values[setting.name]

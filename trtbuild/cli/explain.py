@@ -38,7 +38,8 @@ def main(options: argparse.Namespace) -> ExitCode:
     if options.json:
         from trtbuild.report.document import print_json
 
-        print_json({"format": 1, "recipe": str(options.recipe), "tasks": explanations})
+        document = {"format": 1, "recipe": str(options.recipe), "tasks": explanations}
+        print_json(document, ExitCode.DONE)
     else:
         for found in explanations:
             print_explanation(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 
 from trtbuild.cli import numbers
 from trtbuild.cli.common import (
@@ -18,6 +17,7 @@ from trtbuild.cli.common import (
 from trtbuild.errors import ExitCode
 from trtbuild.graph.session import Session
 from trtbuild.release.rebuild import rebuild_check
+from trtbuild.report.document import print_json, run_document
 from trtbuild.report.release import print_rebuilt, rebuilt_document
 from trtbuild.report.terminal import Quiet, print_outcomes
 
@@ -50,7 +50,9 @@ def main(options: argparse.Namespace) -> ExitCode:
         told = Quiet() if options.json else stack.enter_context(listening(verbose=False))
         session = stack.enter_context(open_session(options, told))
         if not run_session(session):
-            with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+            if options.json:
+                print_json(run_document(session.rebuilders, ExitCode.FAILED))
+            else:
                 print_outcomes(session.rebuilders)
             return ExitCode.FAILED
         try:
@@ -59,13 +61,12 @@ def main(options: argparse.Namespace) -> ExitCode:
             for other in sessions:
                 other.executor.stop()
             raise
-    if options.json:
-        from trtbuild.report.document import print_json
-
-        print_json(rebuilt_document(found))
-    else:
-        print_rebuilt(found)
     # Without a lock R0 is not reached, but that is no difference between two builds.
     levels = [level for item in found for name, level in item.levels.items() if name != "R0"]
     differs = any(level.reached is False for level in levels)
-    return ExitCode.DIFFERENT if differs else ExitCode.DONE
+    exit_code = ExitCode.DIFFERENT if differs else ExitCode.DONE
+    if options.json:
+        print_json(rebuilt_document(found), exit_code)
+    else:
+        print_rebuilt(found)
+    return exit_code

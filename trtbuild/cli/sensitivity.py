@@ -12,7 +12,7 @@ from trtbuild.errors import ExitCode
 from trtbuild.graph.sensitivity import Search, measure, with_precision
 from trtbuild.graph.session import Session, Settings
 from trtbuild.recipe.load import load_recipes
-from trtbuild.report.document import print_json
+from trtbuild.report.document import print_json, run_document
 from trtbuild.report.sensitivity import print_sensitivity
 from trtbuild.report.terminal import Quiet, Terminal, print_outcomes
 
@@ -66,11 +66,15 @@ def main(options: argparse.Namespace) -> ExitCode:
             if isinstance(listener, Terminal):
                 listener.stop()
         if found is None:
-            print_outcomes(session.rebuilders)
+            if options.json:
+                print_json(run_document(session.rebuilders, ExitCode.FAILED))
+            else:
+                print_outcomes(session.rebuilders)
             return ExitCode.FAILED
     document, place = found
+    exit_code = ExitCode.DONE if document["keeping"]["enough"] else ExitCode.FAILED
     if options.json:
-        print_json(document)
+        print_json(document, exit_code)
     else:
         print_sensitivity(document, place)
-    return ExitCode.DONE if document["keeping"]["enough"] else ExitCode.FAILED
+    return exit_code

@@ -38,9 +38,10 @@ def error_document(error: TrtbuildError) -> dict[str, Any]:
     }
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """Print a document on standard output."""
-    print(json.dumps(document, indent=2, default=str))
+def print_json(document: dict[str, Any], exit_code: ExitCode | None = None) -> None:
+    """Print a document on standard output, with the exit code where it does not have it itself."""
+    more = {} if exit_code is None else {"exit_code": int(exit_code)}
+    print(json.dumps({**document, **more}, indent=2, default=str))
 
 
 def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:

@@ -6,35 +6,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.report.document import print_json
-
 if TYPE_CHECKING:
     from trtbuild.release.rebuild import Rebuilt
     from trtbuild.release.rerun import Run
     from trtbuild.release.verify import Verified
 
 
+def verified_document(
+    bundle: Path, verified: Verified, runs: Sequence[Run], *, key_given: bool
+) -> dict[str, Any]:
+    """What a check of a bundle found, as JSON."""
+    return {
+        "format": 1,
+        "bundle": str(bundle),
+        "good": not verified.findings and all(run.passed for run in runs),
+        "findings": [{"where": f.where, "what": f.what} for f in verified.findings],
+        "files": verified.files,
+        "signer": verified.signer,
+        "signature_checked": key_given and bool(verified.signer),
+        "runs": [
+            {"name": run.name, "cases": run.cases, "problems": list(run.problems)} for run in runs
+        ],
+    }
+
+
 def print_verified(
-    bundle: Path, verified: Verified, runs: Sequence[Run], *, key_given: bool, as_json: bool
+    bundle: Path, verified: Verified, runs: Sequence[Run], *, key_given: bool
 ) -> None:
     """Every finding by its file or field, or what the bundle holds."""
-    if as_json:
-        print_json(
-            {
-                "format": 1,
-                "bundle": str(bundle),
-                "good": not verified.findings and all(run.passed for run in runs),
-                "findings": [{"where": f.where, "what": f.what} for f in verified.findings],
-                "files": verified.files,
-                "signer": verified.signer,
-                "signature_checked": key_given and bool(verified.signer),
-                "runs": [
-                    {"name": run.name, "cases": run.cases, "problems": list(run.problems)}
-                    for run in runs
-                ],
-            }
-        )
-        return
     for finding in verified.findings:
         print(f"{finding.where}: {finding.what}")
     if verified.findings:
