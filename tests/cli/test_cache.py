@@ -114,6 +114,44 @@ def test_gc_keeps_what_lock_files_below_a_folder_name(
     cli(cache, "gc", "--max-age", "1d", "--keep-locked", str(tmp_path / "release"))
     assert "1 actions stay over the limits" in capsys.readouterr().out
     cli(cache, "show", action(1).key())
+    lock = tmp_path / "release/digits.lock"
+    cli(cache, "gc", "--max-age", "1d", "--dry-run", "--keep-locked", str(lock))
+    assert "1 actions stay over the limits" in capsys.readouterr().out
+
+
+def test_gc_removes_nothing_where_it_is_to_keep_what_is_not_there(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, why in (("typo", "no such folder"), ("empty", "no lock file is at or below it")):
+        place = str(tmp_path / name)
+        cli(cache, "gc", "--max-age", "1d", "--keep-locked", place, code=ExitCode.INVALID)
+        assert f"{place} keeps nothing: " in (err := capsys.readouterr().err)
+        assert why in err
+    cli(cache, "show", action(1).key())
+
+
+@pytest.mark.parametrize("option", ["--cache", "--out"])
+def test_the_empty_text_is_no_folder(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "tiny.yaml", option, ""])
+    assert ended.value.code == ExitCode.INVALID
+    assert f"argument {option}: a folder's name is empty" in capsys.readouterr().err
+
+
+def test_ls_knows_the_stages(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli(cache, "ls", "--stage", "bogus")
+    assert ended.value.code == ExitCode.INVALID
+    assert "build" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [("stats",), ("ls",), ("gc", "--dry-run"), ("verify",)])
+def test_every_document_has_the_exit_code(
+    cache: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli(cache, *arguments, "--json")
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 0
 
 
 @pytest.mark.parametrize("size", ["much", "-5", "12 parsecs"])

@@ -70,6 +70,18 @@ def test_only_cached_fails_with_the_list_of_what_is_lacking(
     assert "options.optimization_level: 0 -> 1" in why.out
 
 
+def test_what_cannot_be_pulled_from_is_said(machine: Project, tmp_path: Path) -> None:
+    none = machine.trtbuild("cache", "pull", "--remote", tmp_path / "typo")
+    assert (none.code, none.out) == (2, "")
+    assert f"nothing can be pulled from file://{tmp_path}/typo: there is no such folder" in none.err
+    with http_server(machine.root / "shared") as server:
+        unlisted = machine.trtbuild("cache", "pull", "--remote", server.url)
+    assert unlisted.code == 2
+    assert "over http files have names, but no list" in unlisted.err
+    assert "`trtbuild run --remote` fetches what it needs" in unlisted.err
+    assert not (tmp_path / "typo").exists()
+
+
 def test_push_and_pull_exchange_everything_over_http(machine: Project, tmp_path: Path) -> None:
     with http_server(tmp_path / "served") as server:
         pushed = machine.trtbuild("cache", "push", "--remote", server.url, "--json")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trtbuild.benchmark.accept import accept
-from trtbuild.cli.common import open_session
+from trtbuild.cli.common import folder, open_session
 from trtbuild.errors import ExitCode, StageError, UsageError
 from trtbuild.graph.accepted import accepted_file, read_accepted, variant_name
 from trtbuild.graph.action import Task
@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engines",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help="also keep the engines there, for machines that do not share this cache",
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="the cache")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where outputs lie, as in run")
+    parser.add_argument("--cache", type=folder, metavar="DIR", help="the cache")
+    parser.add_argument("--out", type=folder, metavar="DIR", help="where outputs lie, as in run")
 
 
 def main(options: argparse.Namespace) -> ExitCode:

@@ -9,9 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtbuild.cli.common import add_json, add_places, add_remote, open_store
+from trtbuild.cli.common import (
+    add_json,
+    add_places,
+    add_remote,
+    folder,
+    open_store,
+    stage_names,
+)
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode, UsageError
+from trtbuild.store.address import safe_url
 
 if TYPE_CHECKING:
     from trtbuild.store.remote import Remote
@@ -29,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "show":
             sub.add_argument("key", metavar="KEY", help="an action key, or how one begins")
         if name == "ls":
-            sub.add_argument("--stage", metavar="STAGE", help="only actions of this stage")
+            sub.add_argument(
+                "--stage", metavar="STAGE", choices=stage_names(), help="only actions of this stage"
+            )
         if name == "verify":
             sub.add_argument("--repair", action="store_true", help="remove what is damaged")
         if name == "gc":
@@ -65,10 +75,10 @@ def _add_gc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-locked",
         nargs="?",
-        type=Path,
+        type=folder,
         const=Path(),
         metavar="DIR",
-        help="keep what the lock files (*.lock) at or below DIR name (default: here)",
+        help="keep what a lock file names, or those (*.lock) at or below DIR (default: here)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
 
@@ -80,8 +90,7 @@ def _stats(options: argparse.Namespace, values: Values) -> ExitCode:
     root = _existing(values)
     entries, damaged = read_entries(root)
     collection = plan_collection(root, entries, damaged, Limits(), _kept(root, None))
-    _print(options, statistics(root, collection, entries), print_statistics)
-    return ExitCode.DONE
+    return _print(options, statistics(root, collection, entries), print_statistics)
 
 
 def _ls(options: argparse.Namespace, values: Values) -> ExitCode:
@@ -95,8 +104,7 @@ def _ls(options: argparse.Namespace, values: Values) -> ExitCode:
     ]
     entries.sort(key=lambda entry: -entry.used)
     document = {"format": 1, "actions": [entry_document(entry) for entry in entries]}
-    _print(options, document, lambda _: print_entries(entries))
-    return ExitCode.DONE
+    return _print(options, document, lambda _: print_entries(entries))
 
 
 def _show(options: argparse.Namespace, values: Values) -> ExitCode:
@@ -131,8 +139,7 @@ def _show(options: argparse.Namespace, values: Values) -> ExitCode:
             for (name, digest), there in zip(trace.outputs, present, strict=True)
         },
     }
-    _print(options, document, lambda _: print_trace(keys[0], trace, present))
-    return ExitCode.DONE
+    return _print(options, document, lambda _: print_trace(keys[0], trace, present))
 
 
 def _verify(options: argparse.Namespace, values: Values) -> ExitCode:
@@ -149,8 +156,10 @@ def _verify(options: argparse.Namespace, values: Values) -> ExitCode:
         "repaired": options.repair,
         "damaged": [{"path": str(damage.path), "text": damage.text} for damage in found],
     }
-    _print(options, document, lambda _: print_damage(found, repaired=options.repair))
-    return ExitCode.DONE if options.repair or not found else ExitCode.FAILED
+    exit_code = ExitCode.DONE if options.repair or not found else ExitCode.FAILED
+    return _print(
+        options, document, lambda _: print_damage(found, repaired=options.repair), exit_code
+    )
 
 
 def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
@@ -168,8 +177,9 @@ def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
             with meter("removing") as told:
                 collect(root, collection, told)
     document = collection_document(collection, done=not options.dry_run)
-    _print(options, document, lambda _: print_collection(collection, done=not options.dry_run))
-    return ExitCode.DONE
+    return _print(
+        options, document, lambda _: print_collection(collection, done=not options.dry_run)
+    )
 
 
 def _push(options: argparse.Namespace, values: Values) -> ExitCode:
@@ -189,6 +199,11 @@ def _push(options: argparse.Namespace, values: Values) -> ExitCode:
 
 def _pull(options: argparse.Namespace, values: Values) -> ExitCode:
     with _with_remote(values) as (store, remote):
+        if why := remote.why_unlisted():
+            raise UsageError(
+                f"nothing can be pulled from {safe_url(remote.url)}: {why}",
+                hint="`trtbuild run --remote` fetches what it needs, by name",
+            )
         wanted = [key for key in remote.action_keys() if store.actions.lookup(key) is None]
         done = 0
         for key in _metered("pulling", wanted):
@@ -207,8 +222,7 @@ def _why(options: argparse.Namespace, _: Values) -> ExitCode:
         session.preview()
         found = misses(session.rebuilders[0])
     document = {"format": 1, "recipe": str(options.recipe), "misses": found}
-    _print(options, document, lambda _: print_misses(found))
-    return ExitCode.DONE
+    return _print(options, document, lambda _: print_misses(found))
 
 
 @contextlib.contextmanager
@@ -237,15 +251,22 @@ def _exchanged(
 ) -> ExitCode:
     """Say what was exchanged; whoever asked for it by name is told by the exit code too."""
     document = {"format": 1, verb: done, "wanted": wanted, "warnings": remote.warnings}
-    _print(options, document, lambda _: print(f"{verb} {done} of {wanted} actions"))  # noqa: T201 - the command's whole result
-    return ExitCode.DONE if done == wanted and not remote.is_off() else ExitCode.FAILED
+    exit_code = ExitCode.DONE if done == wanted and not remote.is_off() else ExitCode.FAILED
+    text = f"{verb} {done} of {wanted} actions"
+    return _print(options, document, lambda _: print(text), exit_code)  # noqa: T201 - the result
 
 
-def _kept(root: Path, folder: Path | None) -> Keep:
-    """What lock files keep: those that were registered with the cache, and those of a folder."""
+def _kept(root: Path, place: Path | None) -> Keep:
+    """What lock files keep: those that were registered with the cache, and those of a place."""
     from trtbuild.store.roots import keep, lock_files, registered
 
-    return keep([*registered(root), *(lock_files(folder) if folder is not None else ())])
+    if place is None:
+        return keep(registered(root))
+    found = [place] if place.is_file() else lock_files(place)
+    if not found:
+        what = "no lock file is at or below it" if place.is_dir() else "there is no such folder"
+        raise UsageError(f"--keep-locked {place} keeps nothing: {what}")
+    return keep([*registered(root), *found])
 
 
 def _existing(values: Values) -> Path:
@@ -256,14 +277,18 @@ def _existing(values: Values) -> Path:
 
 
 def _print(
-    options: argparse.Namespace, document: dict[str, Any], text: Callable[[dict[str, Any]], None]
-) -> None:
+    options: argparse.Namespace,
+    document: dict[str, Any],
+    text: Callable[[dict[str, Any]], None],
+    exit_code: ExitCode = ExitCode.DONE,
+) -> ExitCode:
     if options.json:
         from trtbuild.report.document import print_json
 
-        print_json(document)
+        print_json(document, exit_code)
     else:
         text(document)
+    return exit_code
 
 
 ACTIONS: dict[str, tuple[str, Callable[[argparse.Namespace, Values], ExitCode]]] = {

@@ -29,16 +29,25 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     """Where the cache and the outputs lie."""
     parser.add_argument(
         "--cache",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help="the cache (default: $TRTBUILD_CACHE, else ~/.cache/trtbuild)",
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help="outputs go to DIR/NAME (default: build/NAME beside the recipe)",
     )
+
+
+def folder(text: str) -> Path:
+    """A folder that the command line names. The empty text, as of a variable that is not set, would
+    be the present folder.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("a folder's name is empty; the present one is '.'")
+    return Path(text)
 
 
 def add_remote(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trtbuild.cli.common import add_json
+from trtbuild.cli.common import add_json, folder
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode
 from trtbuild.graph.machine import machine
@@ -14,7 +14,7 @@ from trtbuild.graph.machine import machine
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `trtbuild doctor` takes."""
     parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE", help="a recipe file")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="the cache to look at")
+    parser.add_argument("--cache", type=folder, metavar="DIR", help="the cache to look at")
     add_json(parser)
 
 

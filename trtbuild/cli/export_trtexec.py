@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trtbuild.cli.common import add_json
+from trtbuild.cli.common import add_json, folder
 from trtbuild.cli.ports import ports_of
 from trtbuild.errors import ExitCode
 from trtbuild.graph.action import ArtifactRef
@@ -18,7 +18,9 @@ from trtbuild.recipe.trtexec.export import Command, Subject, command_for, plain_
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `trtbuild export-trtexec` takes."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe file")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where `trtbuild run --out` wrote")
+    parser.add_argument(
+        "--out", type=folder, metavar="DIR", help="where `trtbuild run --out` wrote"
+    )
     add_json(parser)
 
 
@@ -46,7 +48,8 @@ def main(options: argparse.Namespace) -> ExitCode:
             name: {"command": list(command.words), "lacking": list(command.lacking)}
             for name, command in commands.items()
         }
-        print_json({"format": 1, "recipe": str(options.recipe), "variants": found})
+        document = {"format": 1, "recipe": str(options.recipe), "variants": found}
+        print_json(document, ExitCode.DONE)
         return ExitCode.DONE
     for name, command in commands.items():
         print(f"# {recipe.name} {name}")  # noqa: T201 - the command's whole result

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from trtbuild.cli.common import add_json, require_file
+from trtbuild.cli.common import add_json, folder, require_file
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode, StageError
 from trtbuild.graph.provenance import build_record, made_by
@@ -25,7 +25,9 @@ TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `trtbuild inspect` takes."""
     parser.add_argument("file", type=Path, metavar="FILE", help="an engine or an ONNX file")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where to look for what made it")
+    parser.add_argument(
+        "--cache", type=folder, metavar="DIR", help="where to look for what made it"
+    )
     parser.add_argument(
         "--backend",
         choices=sorted(TITLES),
@@ -47,7 +49,7 @@ def main(options: argparse.Namespace) -> ExitCode:
     if options.json:
         from trtbuild.report.document import print_json
 
-        print_json(found)
+        print_json(found, ExitCode.DONE)
     else:
         print_inspection(found)
     return ExitCode.DONE

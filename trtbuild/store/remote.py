@@ -184,6 +184,10 @@ class Remote:
 
         return self._bounded("list the actions", work) or []
 
+    def why_unlisted(self) -> str:
+        """Why nobody can say what it has; "" where it can be asked."""
+        return self._bounded("look for it", lambda _: self._files.why_unlisted()) or ""
+
     def _read(self, place: str) -> bytes | None:
         def work(moved: Moved) -> bytes:
             data = b""

@@ -51,6 +51,13 @@ class Transport:
         """Whether it says what it has."""
         return self._scheme not in ("http", "https")
 
+    def why_unlisted(self) -> str:
+        """Why it does not say what it has; "" where it does."""
+        if not self.listable:
+            return f"over {self._scheme} files have names, but no list"
+        folder = self._url.removeprefix("file://")
+        return "" if self._scheme != "file" or Path(folder).is_dir() else "there is no such folder"
+
     @contextlib.contextmanager
     def reading(self, place: str) -> Iterator[Reader]:
         """A file from its beginning to its end, in one request where the address has requests."""
