@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trtbuild.graph.doit import doit_dicts
+from trtbuild.graph.doit import dodo_errors, doit_dicts
+from trtbuild.graph.places import check_places
 from trtbuild.graph.session import Session, Settings
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.terminal import Terminal
@@ -15,14 +16,18 @@ from trtbuild.store.store import Store, default_cache
 
 
 def recipe_tasks(recipes: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """doit's dicts of the tasks of some recipes, named RECIPE:TASK. Raises RecipeError.
+    """doit's dicts of the tasks of some recipes, named RECIPE:TASK.
+
+    What is wrong with them, or with the cache, is raised as doit's own InvalidDodoFile.
 
     >>> def task_engines():
     ...     yield from recipe_tasks([Path("recipes/digits-cnn.yaml")])
     """
-    store = Store(default_cache())
-    atexit.register(store.close)
-    session = Session(load_recipes(recipes, store.memo), store, Terminal(), Settings())
+    with dodo_errors():
+        store = Store(default_cache())
+        atexit.register(store.close)
+        session = Session(load_recipes(recipes, store.memo), store, Terminal(), Settings())
+        check_places(session.rebuilders)
     for item in doit_dicts(session.rebuilders):
         # Under "name" doit would put the generator's own name before it.
         item["basename"] = item.pop("name")

@@ -5,26 +5,37 @@ doit holds no state of its own here: whether a task is stale is the rebuilder's 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from doit.cmd_base import TaskLoader2
 from doit.doit_cmd import DoitMain
-from doit.exceptions import TaskFailed
+from doit.exceptions import InvalidDodoFile, TaskFailed
 from doit.task import Task as DoitTask
 from doit.task import dict_to_task
 
+from trtbuild.errors import TrtbuildError
 from trtbuild.graph.action import Task
 from trtbuild.graph.rebuild import Rebuilder
 
 
 def doit_dicts(rebuilders: Sequence[Rebuilder]) -> Iterator[dict[str, Any]]:
-    """The tasks of some recipes, as a dodo.py yields them."""
+    """The tasks of some recipes, as a dodo.py yields them: doit itself says why one failed."""
     bugs: list[Exception] = []
     for rebuilder, prefix in zip(rebuilders, _prefixes(rebuilders), strict=True):
         for task in rebuilder.tasks.values():
-            yield _doit_dict(rebuilder, prefix, task, bugs)
+            yield _doit_dict(rebuilder, prefix, task, bugs, told=True)
+
+
+@contextlib.contextmanager
+def dodo_errors() -> Iterator[None]:
+    """Turn what a user can mend into what doit prints without a traceback."""
+    try:
+        yield
+    except TrtbuildError as error:
+        raise InvalidDodoFile(str(error)) from error
 
 
 def schedule(
@@ -57,12 +68,12 @@ def _prefixes(rebuilders: Sequence[Rebuilder]) -> list[str]:
 
 
 def _doit_dict(
-    rebuilder: Rebuilder, prefix: str, task: Task, bugs: list[Exception]
+    rebuilder: Rebuilder, prefix: str, task: Task, bugs: list[Exception], *, told: bool = False
 ) -> dict[str, Any]:
     return {
         "name": f"{prefix}:{task.id}",
         "doc": f"{task.stage} of {rebuilder.recipe.path}",
-        "actions": [(_run, [rebuilder, task, bugs])],
+        "actions": [(_run, [rebuilder, task, bugs, told])],
         "task_dep": [f"{prefix}:{needed}" for needed in task.needs],
         "uptodate": [partial(_is_up_to_date, rebuilder, task, bugs)],
         "io": {"capture": False},  # our listener draws on the terminal itself
@@ -77,13 +88,18 @@ def _is_up_to_date(rebuilder: Rebuilder, task: Task, bugs: list[Exception]) -> b
         raise
 
 
-def _run(rebuilder: Rebuilder, task: Task, bugs: list[Exception]) -> TaskFailed | None:
+def _run(rebuilder: Rebuilder, task: Task, bugs: list[Exception], told: bool) -> TaskFailed | None:
     try:
         done = rebuilder.rebuild(task)
     except Exception as bug:  # as above
         bugs.append(bug)
         raise
-    return None if done else TaskFailed("see its outcome", report=False)
+    if done:
+        return None
+    outcome = rebuilder.outcomes[task.id]
+    log = f"\nlog: {outcome.log}" if outcome.log else ""
+    text = f"{rebuilder.recipe.where(*task.where)}\n{outcome.error}{log}"
+    return TaskFailed(text, report=told)
 
 
 class _Silent:
