@@ -40,6 +40,17 @@ def test_a_file_may_import_what_lies_beside_it_and_below_the_recipe(
     assert call_user(function, "models/net_a.py:f") == (3, 4)
 
 
+def test_a_file_of_a_package_is_told_how_its_imports_by_a_dot_work(
+    user_file: Write, tmp_path: Path
+) -> None:
+    user_file("nets_p/blocks.py", "WIDTH = 3\n")
+    user_file("nets_p/fusion.py", "from .blocks import WIDTH\ndef build(): return WIDTH\n")
+    error = loaded_error("nets_p/fusion.py:build", tmp_path)
+    assert "attempted relative import" in error.what
+    assert "write 'nets_p.fusion:build'" in error.hint
+    assert load_callable("nets_p.fusion:build", tmp_path)() == 3
+
+
 def test_a_file_keeps_its_own_name_as_a_module(user_file: Write, tmp_path: Path) -> None:
     user_file("net_b.py", "class Net: pass\n")
     user_file("uses_b.py", "import net_b\ndef f(x): return isinstance(x, net_b.Net)\n")

@@ -117,10 +117,24 @@ def _import_file(reference: str, path: Path) -> ModuleType:
     try:
         with user_code(f"importing {path.name}"):
             spec.loader.exec_module(module)
-    except StageError:
+    except StageError as error:
         del sys.modules[name]
+        if _imports_by_a_dot(error):
+            error.hint = f"as a part of its package it may: write '{_as_module(reference)}'"
         raise
     return module
+
+
+def _imports_by_a_dot(error: StageError) -> bool:
+    """Whether a file was refused an import that only a package's module can do."""
+    cause = error.__cause__
+    return isinstance(cause, ImportError) and "relative import" in str(cause)
+
+
+def _as_module(reference: str) -> str:
+    """nets.fusion:build for nets/fusion.py:build."""
+    file, _, name = reference.rpartition(":")
+    return f"{'.'.join(Path(file).with_suffix('').parts)}:{name}"
 
 
 def _module_name(path: Path) -> str:
