@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> ExitCode:
-    """Print what the file is."""
+    """Print what the file is; 1 where data that belongs to it is missing."""
     path = require_file(options.file, "give an engine or an ONNX file")
     header = _header(path)
     found: dict[str, Any] = {"format": 1, "path": str(path)}
@@ -46,13 +46,15 @@ def main(options: argparse.Namespace) -> ExitCode:
         found |= _engine(path, header, Path(resolve(options)["cache"].value))
     else:
         found |= _onnx(path, options.backend)
+    lacking = any(item["size_bytes"] is None for item in found.get("external", ()))
+    exit_code = ExitCode.FAILED if lacking else ExitCode.DONE
     if options.json:
         from trtbuild.report.document import print_json
 
-        print_json(found, ExitCode.DONE)
+        print_json(found, exit_code)
     else:
         print_inspection(found)
-    return ExitCode.DONE
+    return exit_code
 
 
 def _header(path: Path) -> PlanHeader | None:

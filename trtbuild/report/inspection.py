@@ -72,7 +72,9 @@ def _print_gpu(gpu: dict[str, Any]) -> None:
 
 def _print_onnx(found: dict[str, Any]) -> None:
     for item in found["external"]:
-        print(f"  data      {item['file']}: {item['size_bytes']} bytes")
+        size = item["size_bytes"]
+        text = "MISSING: it belongs beside the model" if size is None else f"{size} bytes"
+        print(f"  data      {item['file']}: {text}")
     opsets = ", ".join(f"{name or 'ai.onnx'} {number}" for name, number in found["opsets"].items())
     print(f"  opset     {opsets}; IR {found['ir_version']}; made by {found['producer'] or '?'}")
     for kind in ("inputs", "outputs"):
