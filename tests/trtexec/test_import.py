@@ -9,7 +9,9 @@ import pytest
 from tests.project import Project
 from trtbuild.errors import UsageError
 from trtbuild.recipe.load import load_recipes
+from trtbuild.recipe.trtexec.convert import convert
 from trtbuild.recipe.trtexec.read import call_of, lines_in
+from trtbuild.recipe.trtexec.write import recipe_text
 from trtbuild.recipe.yaml import parse
 
 SCRIPT = """#!/bin/bash
@@ -49,6 +51,56 @@ def test_a_variable_without_a_value_and_a_text_without_a_command_are_refused() -
         lines_in("trtexec --onnx=$MODEL")[0].call()
     with pytest.raises(UsageError, match="there is no trtexec command"):
         lines_in("echo hello")
+
+
+BATCH = r"""@echo off
+rem trtexec --onnx=not-this.onnx
+set MODEL=C:\models\net.onnx
+"C:\Program Files\TensorRT\bin\trtexec.exe" --onnx=%MODEL% ^
+    --fp16 ^
+    --shapes=x:2x4
+tensorrt_rtx --onnx=%OTHER%
+"""
+
+
+def test_a_script_for_windows_is_read_as_its_shell_reads_it() -> None:
+    first, second = lines_in(BATCH.replace("\n", "\r\n"))
+    assert [str(option) for option in first.call().options] == [
+        "--onnx=C:/models/net.onnx",
+        "--fp16",
+        "--shapes=x:2x4",
+    ]
+    with pytest.raises(UsageError, match="--onnx=%OTHER%: its variable has no value"):
+        second.call()
+
+
+def test_a_value_that_no_recipe_has_need_not_be_known() -> None:
+    (line,) = lines_in("%.plan: %.onnx\n\ttrtexec --onnx=a.onnx --saveEngine=$@ --fp16\n")
+    assert [str(option) for option in line.call().options][-1] == "--fp16"
+
+
+def test_a_script_that_is_not_there_is_named(project: Project) -> None:
+    for name in ("bench.sh", "logs/run.log"):
+        result = project.trtbuild("import-trtexec", name)
+        assert (result.code, result.out) == (2, "")
+        assert f"{name}: there is no such file" in result.err
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("ünï.onnx", "uni"), ("模型.onnx", "model"), ("a b (1).onnx", "a-b-1"), ("-x.onnx", "x")],
+)
+def test_a_recipe_is_named_like_its_model(file: str, name: str) -> None:
+    call = call_of(["trtexec", f"--onnx={file}"])
+    assert f"\nname: {name}\n" in recipe_text(call, convert(call, None))
+
+
+def test_a_name_that_is_none_is_said_of_the_name(project: Project) -> None:
+    project.tiny()
+    result = project.trtbuild("import-trtexec", "--name", "bad name", "--", "--onnx=tiny.onnx")
+    assert result.code == 2
+    assert "'bad name' cannot be the name of a recipe" in result.err
+    assert "trtexec refuses" not in result.err
 
 
 def test_a_command_that_cannot_be_read_hides_no_other_one(project: Project) -> None:

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from trtbuild.cli import numbers
+from trtbuild.cli.common import require_file
 from trtbuild.cli.ports import ports_of
 from trtbuild.errors import ExitCode, UsageError
 from trtbuild.recipe.trtexec.convert import convert
 from trtbuild.recipe.trtexec.paths import rebase
-from trtbuild.recipe.trtexec.read import Call, call_of, lines_in
+from trtbuild.recipe.trtexec.read import PROGRAMS, Call, call_of, lines_in
 from trtbuild.recipe.trtexec.shapes import Ports
 from trtbuild.recipe.trtexec.valid import problems_of
 from trtbuild.recipe.trtexec.write import recipe_text
@@ -65,6 +66,8 @@ def _call(words: list[str], nth: int) -> Call:
     if len(words) > 1 or (words[0].startswith("--") and " " not in words[0]):
         return call_of(words)
     path = Path(words[0])
+    if len(words[0].split()) == 1 and path.stem not in PROGRAMS:
+        require_file(path, "give trtexec's arguments after --, a script or a log")
     text = path.read_text(errors="replace") if path.is_file() else words[0]
     lines = lines_in(text)
     if not 1 <= nth <= len(lines):

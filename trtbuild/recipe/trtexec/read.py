@@ -13,11 +13,14 @@ from trtbuild.errors import UsageError
 from trtbuild.recipe.problems import nearest
 from trtbuild.recipe.trtexec.table import BY_NAME, RTX_ONLY
 
-_PROGRAMS = {"trtexec": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
+PROGRAMS = {"trtexec": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
 _RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.-]*(?P<tags>(?: \[[^\]]*\])*) # (?P<line>.+)")
 _VERSION = re.compile(r"\[TensorRT v(\d+)\]")  # 8601 is 8.6.1, 101601 is 10.16.1
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(\S*|\"[^\"]*\"|'[^']*')\s*$", re.M)
 _DEFAULT = re.compile(r"\$\{(?P<name>\w+):?-(?P<value>[^}]*)\}")
+_BATCH = re.compile(r"\^\r?$|^\s*@?echo off\b|^\s*@?set \"?\w+=|^\s*@?rem ", re.M | re.I)
+_SET = re.compile(r"^\s*@?set \"?(\w+)=([^\"\r\n]*)\"?\s*$", re.M | re.I)
+_PERCENT = re.compile(r"%(?P<name>\w+)%")
 _ENDS = frozenset({"|", "||", "&&", ";", "&", ">", ">>", "2>", "2>&1", "<", "|&"})
 
 
@@ -79,9 +82,9 @@ def call_of(words: Sequence[str]) -> Call:
     backend = ""
     if words and not words[0].startswith("-"):
         name = PurePath(words[0]).name.removesuffix(".exe")
-        if name not in _PROGRAMS:
+        if name not in PROGRAMS:
             raise UsageError(f"'{words[0]}' is not trtexec", hint="options begin with --")
-        backend, words = _PROGRAMS[name], words[1:]
+        backend, words = PROGRAMS[name], words[1:]
     options = tuple(_given(words))
     if any(option.name in RTX_ONLY for option in options):
         backend = "tensorrt_rtx"
@@ -106,6 +109,8 @@ def _major(tags: str) -> int | None:
 
 
 def _in_script(text: str) -> list[Line]:
+    if _BATCH.search(text):
+        return _in_batch(text)
     joined = re.sub(r"\\\r?\n", " ", text)
     values = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(joined)}
     joined = _DEFAULT.sub(lambda found: str(values.get(found["name"], found["value"])), joined)
@@ -117,6 +122,20 @@ def _in_script(text: str) -> list[Line]:
     return [line for text in lines for line in _commands(text)]
 
 
+def _in_batch(text: str) -> list[Line]:
+    """The commands of a script for Windows' cmd, whose backslashes separate folders."""
+    joined = re.sub(r"\^\r?\n", " ", text).replace("\\", "/")
+    values = {name.upper(): value.strip() for name, value in _SET.findall(joined)}
+    joined = _PERCENT.sub(lambda found: values.get(found["name"].upper(), found[0]), joined)
+    lines = joined.splitlines()
+    return [
+        line
+        for text in lines
+        if not text.lstrip("@ \t").lower().startswith(("rem ", "::"))
+        for line in _commands(text)
+    ]
+
+
 def _commands(line: str) -> list[Line]:
     try:
         words = shlex.split(line, comments=True)
@@ -125,7 +144,7 @@ def _commands(line: str) -> list[Line]:
     found = [
         Line((word, *_until_end(words[index + 1 :])))
         for index, word in enumerate(words)
-        if PurePath(word).name.removesuffix(".exe") in _PROGRAMS
+        if PurePath(word).name.removesuffix(".exe") in PROGRAMS
     ]
     if not found and words and words[0].startswith("--"):
         found.append(Line(tuple(_until_end(words))))
@@ -158,7 +177,8 @@ def _given(words: Sequence[str]) -> list[Given]:
             near = nearest(name, BY_NAME)
             unknown.append(f"'{name}'" + (f" (did you mean {near[0]}?)" if near else ""))
             continue
-        if "$" in value:
+        # Of an option without a key, as the engine's file in a Makefile ($@), it is not used.
+        if ("$" in value or _PERCENT.search(value)) and BY_NAME[name].key:
             raise UsageError(f"{word}: its variable has no value here", hint="write the value")
         found.append(Given(name, value if equals else None))
     if unknown:

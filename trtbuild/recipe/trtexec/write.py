@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -18,6 +19,10 @@ from trtbuild.recipe.trtexec.precision import calibration_of, precisions_of, wit
 from trtbuild.recipe.trtexec.read import Call
 
 WIDTH = 100
+LONGEST = 100
+"""Characters of a recipe's name."""
+
+_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
 
 
 def recipe_text(call: Call, made: Made, name: str = "") -> str:
@@ -28,7 +33,12 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
             "no option names a model: a recipe needs one",
             hint="add --onnx=FILE; an engine alone (--loadEngine) says nothing of its model",
         )
-    name = name or re.sub(r"[^A-Za-z0-9._-]", "-", PurePath(onnx).stem).lstrip(".-") or "model"
+    if name and not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a recipe",
+            hint="letters, digits, '.', '_' and '-'; the first is a letter, a digit or '_'",
+        )
+    name = name or _name_of(onnx)
     notes = [note.replace("{name}", name) for note in dict.fromkeys(made.notes)]
     precisions = precisions_of(
         made.types, quantized=made.ports is not None and made.ports.quantized, notes=notes
@@ -50,6 +60,13 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
     if made.measured:
         sections["benchmark"] = _benchmark(made)
     return "\n".join([*_comments(call, notes), *_lines(sections)]) + "\n"
+
+
+def _name_of(onnx: str) -> str:
+    """A recipe's name for a model: umlauts and accents lose their marks."""
+    plain = unicodedata.normalize("NFKD", PurePath(onnx).stem)
+    text = "".join(c for c in plain if not unicodedata.combining(c))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:LONGEST] or "model"
 
 
 def _build(made: Made, notes: list[str]) -> dict[str, Any]:
