@@ -44,6 +44,17 @@ def test_where_everything_is_is_said_only_where_everything_is_there(project: Pro
     assert "is in build/other" not in project.trtbuild("run", "tiny.yaml").out
 
 
+def test_an_engine_of_a_precision_that_was_taken_out_is_pointed_out(project: Project) -> None:
+    project.tiny(RECIPE.replace("[fp32]", "[fp32, tf32]"))
+    assert project.run("--only", "build").json["recipes"][0]["outdated"] == []
+    project.write("tiny.yaml", RECIPE)
+    text = "build/tiny/tf32/engine.plan: of a precision that the recipe no longer has"
+    assert text in project.trtbuild("run", "tiny.yaml", "--only", "build").out
+    assert project.trtbuild("clean", "tiny.yaml").code == 0
+    again = project.run("--only", "build")
+    assert again.json["recipes"][0]["outdated"] == []
+
+
 ROW = (
     *("digits-cnn", "fp16", "EXECUTED", "fp16/engine.plan", "4.45 MiB"),
     *("passed (engine not run: no CUDA device)", "accuracy 0.9867", "12.3 s", ""),

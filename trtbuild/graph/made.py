@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from trtbuild.graph.choose import FILE, FOLDER
+from trtbuild.graph.choose import ENGINE, FILE, FOLDER
 from trtbuild.graph.workspace import IGNORE_ALL, RECORDS, failed_name
 from trtbuild.recipe.precision_section import DEFAULTS
 from trtbuild.stages import STAGES
@@ -60,6 +60,12 @@ def remove_made(root: Path) -> int:
             if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
                 folder.rmdir()
     return left
+
+
+def outdated_engines(root: Path, precisions: Collection[str]) -> list[Path]:
+    """The engines in an output folder of precisions that the recipe does not have any more."""
+    found = (root / name / ENGINE for name in sorted(DEFAULTS.keys() - set(precisions)))
+    return [path for path in found if path.is_file()]
 
 
 def _files(root: Path) -> Iterator[tuple[Path, bool]]:

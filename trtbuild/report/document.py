@@ -10,6 +10,7 @@ from typing import Any
 import trtbuild
 from trtbuild.errors import ExitCode, RecipeError, TrtbuildError
 from trtbuild.graph.action import Outcome
+from trtbuild.graph.made import outdated_engines
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.report.gates import gate_document
 from trtbuild.report.summary import in_order, summarise
@@ -54,6 +55,10 @@ def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:
             gate_document(task_id, judgement)
             for task_id, judgements in rebuilder.gates.items()
             for judgement in judgements
+        ],
+        "outdated": [
+            str(path)
+            for path in outdated_engines(rebuilder.workspace.root, rebuilder.recipe.precisions)
         ],
         "best": rebuilder.choice.document() if rebuilder.choice else None,
         "variants": [dataclasses.asdict(summary) for summary in summarise(rebuilder)],

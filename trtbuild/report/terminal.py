@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
+from trtbuild.graph.made import outdated_engines
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.recipe.model import Recipe
 from trtbuild.report.summary import VariantSummary, in_order, summarise
@@ -152,6 +153,10 @@ def print_outcomes(rebuilders: Sequence[Rebuilder]) -> None:
     if changed:
         _print_table(changed)
     for rebuilder in rebuilders:
+        for path in outdated_engines(rebuilder.workspace.root, rebuilder.recipe.precisions):
+            print(
+                f"{path}: of a precision that the recipe no longer has; trtbuild clean removes it"
+            )
         if rebuilder.choice is not None:
             lead = "best is " if rebuilder.choice.variant else ""
             print(f"{rebuilder.recipe.name}: {lead}{rebuilder.choice.text}")
