@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.project import RECIPE, Project, Result
+from trtbuild.cli import main
+from trtbuild.errors import ExitCode
 
 
 def shell(project: Project, line: str, *arguments: str) -> Result:
@@ -71,3 +73,14 @@ def test_a_line_that_cannot_be_parsed_is_json_where_json_is_asked_for(project: P
 def test_a_help_page_is_a_success(project: Project, tmp_path: Path) -> None:
     assert project.trtbuild("run", "--help").code == 0
     assert project.trtbuild("run").code == 2
+
+
+def test_an_interrupt_while_a_command_is_imported_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(command: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trtbuild.cli._module", interrupted)
+    assert main(["run", "tiny.yaml"]) == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted; whatever was finished is kept\n"
