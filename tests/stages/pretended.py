@@ -201,6 +201,8 @@ class Reporter:
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this process see the GPU and TensorRT-RTX."""
     device = Device()
+    # The process keeps one logger for each backend: the real one must not meet this one's.
+    monkeypatch.setattr("trtbuild.trt.logger._routers", {})
     monkeypatch.setattr("trtbuild.stages.benchmark.open_device", lambda **_: device)
     monkeypatch.setattr("trtbuild.trt.engine.load_backend", lambda _: FLAVOUR)
     monkeypatch.setattr("trtbuild.trt.engine.load_plan", lambda path, _: path.read_bytes())
