@@ -17,7 +17,8 @@ from trtbuild.graph.action import Outcome
 from trtbuild.graph.device import Device
 from trtbuild.graph.execute import Execution, Progress, Request
 from trtbuild.graph.rebuild import Rebuilder
-from trtbuild.graph.session import Session, Settings
+from trtbuild.graph.select import Settings
+from trtbuild.graph.session import Session
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.terminal import Quiet
 from trtbuild.store.digest import digest_of_file

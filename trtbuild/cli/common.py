@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import UsageError
-from trtbuild.graph.rebuild import Listener
-from trtbuild.graph.session import Session, Settings
+from trtbuild.graph.decision import Listener
+from trtbuild.graph.select import Settings
+from trtbuild.graph.session import Session
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.terminal import Terminal
 from trtbuild.store.store import Store

@@ -9,7 +9,8 @@ from typing import Any
 
 from trtbuild.graph.doit import dodo_errors, doit_dicts
 from trtbuild.graph.places import check_places
-from trtbuild.graph.session import Session, Settings
+from trtbuild.graph.select import Settings
+from trtbuild.graph.session import Session
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.terminal import Terminal
 from trtbuild.store.store import Store, default_cache

@@ -9,8 +9,9 @@ from trtbuild.cli import numbers
 from trtbuild.cli.common import add_json, add_places, add_remote, open_store
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode
+from trtbuild.graph.select import Settings
 from trtbuild.graph.sensitivity import Search, measure, with_precision
-from trtbuild.graph.session import Session, Settings
+from trtbuild.graph.session import Session
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.document import print_json, run_document
 from trtbuild.report.sensitivity import print_sensitivity

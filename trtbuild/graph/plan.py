@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
+from trtbuild.graph.names import (
+    after_surgery,
+    inputs_of,
+    points_after_surgery,
+    profile_of,
+    profiles_after_surgery,
+    renames_of,
+)
 from trtbuild.graph.sources import source_files, source_options
 from trtbuild.recipe.build_section import files_of
 from trtbuild.recipe.dataset_section import SUFFIXES
@@ -12,7 +20,6 @@ from trtbuild.recipe.model import (
     Benchmark,
     Calibration,
     Dataset,
-    Input,
     Options,
     Recipe,
     Verify,
@@ -56,7 +63,9 @@ def _variant(
 
 def _export(recipe: Recipe) -> Task:
     # opt is no option of the export: it decides what the builder tunes for, not what the graph is.
-    inputs: list[Any] = [{k: v for k, v in item.items() if k != "opt"} for item in _inputs(recipe)]
+    inputs: list[Any] = [
+        {k: v for k, v in item.items() if k != "opt"} for item in inputs_of(recipe)
+    ]
     options: Options = {
         "source": source_options(recipe.source),
         "inputs": inputs,
@@ -84,7 +93,7 @@ def _reference(recipe: Recipe, export: Task) -> Task:
     verify = recipe.verify or DEFAULT_VERIFY
     options: Options = {
         "source": source_options(recipe.source),
-        "inputs": _inputs(recipe),
+        "inputs": inputs_of(recipe),
         "dataset": {"kind": verify.dataset.kind, **verify.dataset.options},
         "samples": verify.options.get("samples"),
         "batch": verify.options.get("batch"),
@@ -101,8 +110,8 @@ def _reference(recipe: Recipe, export: Task) -> Task:
 def _quantize(recipe: Recipe, variant: str, model: Task, reference: Task) -> Task:
     options: Options = {
         "precision": variant,
-        "inputs": _after_surgery(recipe, _inputs(recipe)),
-        "renames": _renames(recipe),
+        "inputs": after_surgery(recipe, inputs_of(recipe)),
+        "renames": renames_of(recipe),
         **recipe.precisions[variant],
     }
     inputs: list[InputRef] = [
@@ -132,8 +141,8 @@ def _calibrate(recipe: Recipe, model: Task) -> Task:
     options: Options = {
         # What a dataset has to fit; its batch is that of opt unless the recipe says another. A
         # table of TensorRT's is read as it is, whatever the shapes are.
-        "inputs": _after_surgery(recipe, _inputs(recipe)) if calibration.dataset else [],
-        "renames": _renames(recipe) if calibration.dataset else {},
+        "inputs": after_surgery(recipe, inputs_of(recipe)) if calibration.dataset else [],
+        "renames": renames_of(recipe) if calibration.dataset else {},
         **_calibration_options(calibration),
     }
     inputs = (ArtifactRef("model", model.id, "model"), *_calibration_files(calibration))
@@ -162,23 +171,15 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
     options: Options = {
         "backend": recipe.build.backend,
         "precision": variant,
-        "inputs": _after_surgery(recipe, [_profile(item) for item in recipe.inputs]),
+        "inputs": after_surgery(recipe, [profile_of(item) for item in recipe.inputs]),
         **_lowered(recipe, variant),
         **recipe.build.options,
-        **_profiles(recipe),
+        **profiles_after_surgery(recipe),
         **_tf32(recipe, variant),
     }
     files = [SourceFile(role, path) for role, path in files_of(recipe.build, variant)]
     inputs: tuple[InputRef, ...] = (ArtifactRef("model", model.id, "model"), *files)
     return Task(f"build:{variant}", "build", variant, options, inputs, variant, ("build",))
-
-
-def _profiles(recipe: Recipe) -> Options:
-    """The optimization profiles under the names that inputs have in the rewritten graph."""
-    names = _renames(recipe)
-    profiles: Any = recipe.build.options.get("profiles", ())
-    renamed: list[Any] = [{names.get(n, n): v for n, v in shapes.items()} for shapes in profiles]
-    return {"profiles": renamed} if renamed else {}
 
 
 def _lowered(recipe: Recipe, variant: str) -> Options:
@@ -203,8 +204,8 @@ def _verify(
     options: Options = {
         "backend": recipe.build.backend,
         "precision": variant,
-        "inputs": _inputs(recipe),
-        "renames": _renames(recipe),
+        "inputs": inputs_of(recipe),
+        "renames": renames_of(recipe),
         "tolerance": verify.tolerance.get(variant, {}),
         "metrics": verify.options.get("metrics", {}),
         **_kernels(recipe),
@@ -246,13 +247,13 @@ def _benchmark(
     torch = bool(kinds - {"onnxruntime"})
     options: Options = {
         "backend": recipe.build.backend,
-        "inputs": _after_surgery(recipe, _inputs(recipe)),
+        "inputs": after_surgery(recipe, inputs_of(recipe)),
         "source": _run_by_torch(recipe, benchmark) if torch else None,
         **benchmark.options,
-        **_renamed(recipe, benchmark),
+        **points_after_surgery(recipe, benchmark),
     }
     inputs: list[InputRef] = [ArtifactRef("engine", build.id, "engine"), *_plugins(recipe)]
-    names = _renames(recipe)
+    names = renames_of(recipe)
     inputs += [SourceFile(f"input.{names.get(n, n)}", path) for n, path in benchmark.files]
     if torch:
         inputs += source_files(benchmark.torch or recipe.source)
@@ -271,19 +272,6 @@ def _benchmark(
         build.folder,
         ("benchmark",),
     )
-
-
-def _renamed(recipe: Recipe, benchmark: Benchmark) -> Options:
-    """The points under the names that the engine has, where surgery renames inputs."""
-    names = _renames(recipe)
-    if not any(item.name in names for item in recipe.inputs):
-        return {}
-    points: Any = benchmark.options["points"]
-    renamed: list[Any] = [
-        {**point, "shapes": {names.get(n, n): shape for n, shape in point["shapes"].items()}}
-        for point in points
-    ]
-    return {"points": renamed, "renames": names}
 
 
 def _plugins(recipe: Recipe) -> tuple[InputRef, ...]:
@@ -310,40 +298,3 @@ def _dataset_files(dataset: Dataset) -> tuple[InputRef, ...]:
     if len(dataset.files) == 1 and dataset.kind not in SUFFIXES:
         return (SourceFile("dataset", dataset.files[0]),)
     return tuple(SourceFile(f"dataset/{name}", name) for name in dataset.files)
-
-
-def _inputs(
-    recipe: Recipe,
-    names: tuple[str, ...] = ("name", "dtype", "min", "opt", "max", "dims", "range"),
-) -> list[Any]:
-    return [{name: _plain(item, name) for name in names} for item in recipe.inputs]
-
-
-def _profile(item: Input) -> dict[str, Any]:
-    """What the builder tunes for; of integers also the values, since those can decide shapes."""
-    names = ("name", "dtype", "min", "opt", "max")
-    return {
-        name: _plain(item, name) for name in (*names, *(("range",) if "int" in item.dtype else ()))
-    }
-
-
-def _renames(recipe: Recipe) -> dict[str, Any]:
-    """What surgery's rename steps, one after the other, make of the names of tensors."""
-    names: dict[str, Any] = {}
-    for step in recipe.surgery:
-        tensors = step.options.get("tensors") if step.op == "rename" else None
-        if isinstance(tensors, dict):
-            fresh = {old: new for old, new in tensors.items() if old not in names.values()}
-            names = {old: tensors.get(new, new) for old, new in names.items()} | fresh
-    return names
-
-
-def _after_surgery(recipe: Recipe, inputs: list[Any]) -> list[Any]:
-    """The inputs under the names that they have in the rewritten graph."""
-    names = _renames(recipe)
-    return [{**item, "name": names.get(item["name"], item["name"])} for item in inputs]
-
-
-def _plain(item: Input, name: str) -> Any:
-    value = getattr(item, name)
-    return list(value) if isinstance(value, tuple) else value

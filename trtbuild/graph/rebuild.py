@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from trtbuild.benchmark.gates import Judgement
 from trtbuild.errors import OptionError, StageError, StoreError, TrtbuildError
@@ -27,6 +26,7 @@ from trtbuild.graph.action import (
 from trtbuild.graph.advice import with_advice
 from trtbuild.graph.bind import Outputs, bind, options_of, uses_gpu
 from trtbuild.graph.choose import Choice
+from trtbuild.graph.decision import Decision, Guard, Listener
 from trtbuild.graph.device import NO_DEVICE, SOME_GPU, Device, demand_gpu, leased
 from trtbuild.graph.execute import Executor, Progress, Request
 from trtbuild.graph.request import inputs_of, request_of
@@ -36,39 +36,6 @@ from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.store import Store
-
-
-class Listener(Protocol):
-    """Who watches a run."""
-
-    # A task has begun to execute.
-    def started(self, recipe: Recipe, task: Task, reasons: tuple[Reason, ...]) -> None: ...
-
-    # A line of what it is doing; the fraction is known for some stages.
-    def progress(self, recipe: Recipe, task: Task, text: str, fraction: float | None) -> None: ...
-
-    # It has its verdict.
-    def finished(self, recipe: Recipe, outcome: Outcome) -> None: ...
-
-
-class Guard(Protocol):
-    """Who may refuse what a task is, such as a lock."""
-
-    # Called with a task's action, and with its outputs once they are known; raises TrtbuildError.
-    def check(self, task: Task, action: Action, outputs: Outputs | None) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What should be done about a task, and why; `trace` is the recorded result, if any."""
-
-    verdict: Verdict
-    reasons: tuple[Reason, ...]
-    action: Action | None = None  # None where the task does not get that far
-    trace: Trace | None = None
-    key: str = ""  # of the entry that the trace is from; the action's own, unless one is accepted
-    accepted: tuple[Reason, ...] = ()  # how that entry differs, where the recipe allows it
-    certain: bool = True
 
 
 @dataclass(slots=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from trtbuild.errors import MissingPackage, RecipeError, UsageError
+from trtbuild.errors import MissingPackage, RecipeError
 from trtbuild.graph.accepted import with_accepted
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import options_of
 from trtbuild.graph.capable import check_capable, check_targets
 from trtbuild.graph.choose import choose
+from trtbuild.graph.decision import Listener
 from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.device import Device, device_of
 from trtbuild.graph.execute import Executor, LocalExecutor
@@ -19,28 +19,14 @@ from trtbuild.graph.judge import any_failed, excuse_candidates, judge_gates
 from trtbuild.graph.leftovers import remove_leftovers
 from trtbuild.graph.places import check_places
 from trtbuild.graph.plan import plan
-from trtbuild.graph.rebuild import Listener, Rebuilder
+from trtbuild.graph.rebuild import Rebuilder
+from trtbuild.graph.select import Settings, needed_by, select
 from trtbuild.graph.toolchain import missing, missing_error
 from trtbuild.graph.workspace import Workspace
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
 from trtbuild.stages.base import Requirement
 from trtbuild.store.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the command line chooses; empty selections mean everything."""
-
-    stages: frozenset[str] = frozenset()
-    precisions: frozenset[str] = frozenset()
-    forced: frozenset[str] = frozenset()
-    required: frozenset[str] = frozenset()
-    out: Path | None = None
-    jobs: int = 1
-    keep_going: bool = False
-    only_cached: bool = False
-    link: bool = False
 
 
 class Session:
@@ -74,7 +60,7 @@ class Session:
             )
             for recipe, device in zip(recipes, devices, strict=True)
         )
-        self.selected = tuple(_select(r, settings) for r in self.rebuilders)
+        self.selected = tuple(select(r, settings) for r in self.rebuilders)
 
     def select(self, tasks: Sequence[str]) -> None:
         """Want these tasks of every recipe, instead of what the settings select."""
@@ -168,57 +154,6 @@ def _planned(recipe: Recipe, device: Device | None, store: Store) -> dict[str, T
 def output_folder(recipe: Recipe, out: Path | None) -> Path:
     """Where a recipe's outputs lie: `build/NAME` beside the recipe, or below `--out`."""
     return (out if out is not None else recipe.folder / "build") / recipe.name
-
-
-def needed_by(rebuilder: Rebuilder, selected: Iterable[str]) -> list[str]:
-    """The selected tasks and all that they need, in the order of the plan."""
-    wanted: set[str] = set()
-    waiting = list(selected)
-    while waiting:
-        task_id = waiting.pop()
-        if task_id not in wanted:
-            wanted.add(task_id)
-            waiting += rebuilder.tasks[task_id].needs
-    return [task_id for task_id in rebuilder.tasks if task_id in wanted]
-
-
-def _select(rebuilder: Rebuilder, settings: Settings) -> list[str]:
-    unknown = settings.precisions - rebuilder.recipe.precisions.keys()
-    if unknown:
-        raise UsageError(
-            f"{rebuilder.recipe.path} has no precision {', '.join(sorted(unknown))}",
-            hint=f"it has {', '.join(rebuilder.recipe.precisions)}",
-        )
-    _require_stages(rebuilder, settings.required)
-    selected = [task.id for task in rebuilder.tasks.values() if _is_selected(task, settings)]
-    if not selected:
-        raise _no_stage(rebuilder, " or ".join(sorted(settings.stages)))
-    return selected
-
-
-def _require_stages(rebuilder: Rebuilder, required: Iterable[str]) -> None:
-    for stage in sorted(required):
-        if all(task.stage != stage for task in rebuilder.tasks.values()):
-            raise _no_stage(rebuilder, stage)
-
-
-def _no_stage(rebuilder: Rebuilder, stage: str) -> UsageError:
-    return UsageError(
-        f"{rebuilder.recipe.path} has no stage {stage}",
-        hint=f"it has {', '.join(dict.fromkeys(t.stage for t in rebuilder.tasks.values()))}",
-    )
-
-
-def _is_selected(task: Task, settings: Settings) -> bool:
-    """A task of no precision is wanted for itself only where its stage is asked for by name.
-
-    Else the selected variants bring the ones that they need: fp32 needs no calibration.
-    """
-    if settings.stages and task.stage not in settings.stages:
-        return False
-    if task.variant is None:
-        return bool(settings.stages or not settings.precisions)
-    return not settings.precisions or task.variant in settings.precisions
 
 
 def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 from trtbuild.errors import ReleaseError, TrtbuildError
 from trtbuild.graph.action import Verdict
+from trtbuild.graph.decision import Listener
 from trtbuild.graph.made import LEVELS as LEVELS_FILE
-from trtbuild.graph.rebuild import Listener, Rebuilder
-from trtbuild.graph.session import Session, Settings
+from trtbuild.graph.rebuild import Rebuilder
+from trtbuild.graph.select import Settings
+from trtbuild.graph.session import Session
 from trtbuild.release.levels import (
     Level,
     Renaming,
