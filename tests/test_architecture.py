@@ -19,7 +19,7 @@ LAYERS = (
     {"graph"},
     {"stages"},
     {"benchmark", "precision", "verify"},
-    {"trt", "dataset"},
+    {"trt", "dataset", "discovery"},
     {"cuda", "model"},
     {"recipe"},
     {"store"},

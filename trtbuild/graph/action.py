@@ -7,8 +7,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from trtbuild.discovery.names import UNSET, VARIABLE
 from trtbuild.recipe.model import Options
-from trtbuild.stages.names import UNSET, VARIABLE
 from trtbuild.store.digest import Digest, canonical_json
 
 ACTION_FORMAT = 2
@@ -64,7 +64,7 @@ class Action:
     """Everything that decides a stage's outputs, and nothing else.
 
     `inputs` pairs "role/file" with digests; `discovered` pairs what the user's own code was seen
-    to read (files, folders, packages, variables: `stages.names`) with their states;
+    to read (files, folders, packages, variables: `discovery.names`) with their states;
     `toolchain` pairs names of tools and devices with versions. All are sorted.
     """
 

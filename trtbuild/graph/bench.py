@@ -10,11 +10,11 @@ from typing import Any
 
 from trtbuild.cuda.lease import acquire
 from trtbuild.cuda.probe import DeviceFacts, probe
+from trtbuild.discovery.names import project_of
 from trtbuild.errors import StageError
 from trtbuild.graph.execute import Execution, Executor, Progress, Request
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
-from trtbuild.stages.names import project_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from trtbuild.errors import StageError
-from trtbuild.graph.action import Action, SourceFile, Task
-from trtbuild.graph.device import Device
-from trtbuild.graph.toolchain import toolchain_of, version_of
-from trtbuild.recipe.model import Options
-from trtbuild.stages import STAGES
-from trtbuild.stages.base import Stage
-from trtbuild.stages.names import (
+from trtbuild.discovery.names import (
     FOLDER,
     MISSING,
     MODULE,
@@ -24,6 +17,13 @@ from trtbuild.stages.names import (
     module_state,
     variable_state,
 )
+from trtbuild.errors import StageError
+from trtbuild.graph.action import Action, SourceFile, Task
+from trtbuild.graph.device import Device
+from trtbuild.graph.toolchain import toolchain_of, version_of
+from trtbuild.recipe.model import Options
+from trtbuild.stages import STAGES
+from trtbuild.stages.base import Stage
 from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
 from trtbuild.store.memo import Memo
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from trtbuild.discovery.names import project_of
 from trtbuild.graph.action import Task
 from trtbuild.graph.bind import input_paths, options_of
 from trtbuild.graph.device import Device
@@ -12,7 +13,6 @@ from trtbuild.graph.execute import Request
 from trtbuild.graph.workspace import Workspace
 from trtbuild.recipe.model import Recipe
 from trtbuild.stages import STAGES
-from trtbuild.stages.names import project_of
 from trtbuild.store.store import Store
 
 

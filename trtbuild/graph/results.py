@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trtbuild.discovery.names import NO_PATHS, VARIABLE, checkout_of
 from trtbuild.errors import StageError
 from trtbuild.graph.action import Action, Reason, ReasonKind, Task, differences
 from trtbuild.graph.bind import with_discovered
 from trtbuild.graph.execute import Execution
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.stages import STAGES
-from trtbuild.stages.names import NO_PATHS, VARIABLE, checkout_of
 from trtbuild.store.action_cache import Trace
 from trtbuild.store.store import Store
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trtbuild
+from trtbuild.discovery.names import NO_PATHS
 from trtbuild.graph.action import SourceFile
 from trtbuild.release.archive import Entry
 from trtbuild.release.gather import Gathered
 from trtbuild.release.lock import EVIDENCE
 from trtbuild.release.source import SourceState
 from trtbuild.release.tools import Tool, normal, own_tools, parts, tool
-from trtbuild.stages.names import NO_PATHS
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"

@@ -19,9 +19,9 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
+from trtbuild.discovery.watch import Watch
 from trtbuild.errors import OptionError, TrtbuildError
 from trtbuild.stages.base import StageContext
-from trtbuild.stages.watch import Watch
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

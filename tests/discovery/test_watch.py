@@ -9,8 +9,8 @@ import onnx_graphsurgeon  # noqa: F401 - as above
 import pytest
 import yaml  # noqa: F401 - as above: of a distribution with another name
 
-from tests.stages.watched import run
-from trtbuild.stages.packages import distributions
+from tests.discovery.watched import run
+from trtbuild.discovery.packages import distributions
 
 
 @pytest.mark.parametrize("module", ["numpy", "onnx_graphsurgeon", "yaml", "google"])

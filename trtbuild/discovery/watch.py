@@ -1,7 +1,7 @@
 """What the user's own code reads while a stage runs, as a compiler's depfile lists headers.
 
-`trtbuild.stages.names` says how that is named. What was looked for and is not there is named too:
-a task is stale when it appears.
+`trtbuild.discovery.names` says how that is named. What was looked for and is not there is named
+too: a task is stale when it appears.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from trtbuild.discovery.imports import Imports
+from trtbuild.discovery.loaders import Loaders
+from trtbuild.discovery.names import MODULE, PACKAGE, VARIABLE
+from trtbuild.discovery.packages import distributions_used
+from trtbuild.discovery.paths import database_of, kind_of, source_of, stat_of, tell_of, text_of
+from trtbuild.discovery.places import Places
+from trtbuild.discovery.readers import Reader, Readers
+from trtbuild.discovery.variables import Variables, Warn
 from trtbuild.recipe.model import JSONValue
-from trtbuild.stages.imports import Imports
-from trtbuild.stages.loaders import Loaders
-from trtbuild.stages.names import MODULE, PACKAGE, VARIABLE
-from trtbuild.stages.packages import distributions_used
-from trtbuild.stages.paths import database_of, kind_of, source_of, stat_of, tell_of, text_of
-from trtbuild.stages.places import Places
-from trtbuild.stages.readers import Reader, Readers
-from trtbuild.stages.variables import Variables, Warn
 
 OTHER_PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"})
 """Events whose first argument names another program, which begins."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.watched import read
+from tests.discovery.watched import read
 
 HERE = "import os, pathlib\nHERE = pathlib.Path(__file__).parent\n"
 

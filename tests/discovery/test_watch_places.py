@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.watched import again, read, run
+from tests.discovery.watched import again, read, run
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.watched import read, run
-from trtbuild.stages.names import UNSET, variable_state
+from tests.discovery.watched import read, run
+from trtbuild.discovery.names import UNSET, variable_state
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from trtbuild.stages.names import INSTALLED_FOLDERS, NO_PATHS, checkout_of
+from trtbuild.discovery.names import INSTALLED_FOLDERS, NO_PATHS, checkout_of
 
 OWN_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from trtbuild.discovery.names import project_of
 from trtbuild.graph.execute import Execution, LocalExecutor, Request
-from trtbuild.stages.names import project_of
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from trtbuild.stages.places import OWN_PACKAGE, Places
+from trtbuild.discovery.places import OWN_PACKAGE, Places
 
 _LIBRARY = Path(os.__file__).parent
 _HERE = Path(__file__).parent

@@ -11,8 +11,8 @@ import pytest
 import safetensors.numpy
 import torch
 
+from tests.discovery.watched import read, run
 from tests.project import write_tiny_model
-from tests.stages.watched import read, run
 
 HERE = "import pathlib\nHERE = pathlib.Path(__file__).parent\n"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from trtbuild.stages.readers import Readers
+from trtbuild.discovery.readers import Readers
 
 Warn = Callable[[str], None]
 

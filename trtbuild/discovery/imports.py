@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 
-from trtbuild.stages.names import INSTALLED_FOLDERS
-from trtbuild.stages.paths import kind_of
-from trtbuild.stages.places import Places
-from trtbuild.stages.readers import Readers
+from trtbuild.discovery.names import INSTALLED_FOLDERS
+from trtbuild.discovery.paths import kind_of
+from trtbuild.discovery.places import Places
+from trtbuild.discovery.readers import Readers
 
 
 class Imports(importlib.abc.MetaPathFinder):

@@ -1,0 +1,1 @@
+"""What the user's code reads while a stage runs: files, folders, modules, packages, variables."""
