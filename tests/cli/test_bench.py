@@ -403,3 +403,16 @@ def test_a_result_is_printed_with_layers_baselines_and_regression(
         "warning: the clock was changed",
     ):
         assert text in printed
+
+
+def test_the_place_of_outputs_is_that_of_the_settings(tmp_path: Path) -> None:
+    project = Project(tmp_path).tiny()
+    project.write("trtbuild.toml", 'out = "elsewhere"\n')
+    assert project.trtbuild("run", "tiny.yaml", "--only", "build").code == 0
+    sides = ("tiny.yaml:fp32", "elsewhere/tiny/fp32/engine.plan")
+    compared = project.trtbuild("compare", *sides, "--json")
+    assert compared.code == 0, compared.err
+    assert compared.json["exit_code"] == 0
+    assert compared.json["size"]["ratio"] == 1
+    exported = project.trtbuild("export-trtexec", "tiny.yaml").out
+    assert "elsewhere/tiny/" in exported

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trtbuild.benchmark.compare import Side, compare
-from trtbuild.cli.common import add_json
+from trtbuild.cli.common import add_json, folder
+from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode, StageError, UsageError
 from trtbuild.graph.session import output_folder
 from trtbuild.recipe.load import load_recipes
@@ -26,18 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="A", help=what)
     parser.add_argument("second", metavar="B", help="the same")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where outputs of recipes lie (default: build)"
+        "--out", type=folder, metavar="DIR", help="where outputs of recipes lie (default: build)"
     )
     add_json(parser)
 
 
 def main(options: argparse.Namespace) -> ExitCode:
     """Print the differences."""
-    found = compare(_side(options.first, options.out), _side(options.second, options.out))
+    out = resolve(options)["out"].value
+    found = compare(_side(options.first, out), _side(options.second, out))
     if options.json:
         from trtbuild.report.document import print_json
 
-        print_json(found)
+        print_json(found, ExitCode.DONE)
     else:
         print_comparison(found)
     return ExitCode.DONE

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trtbuild.cli.common import add_json, folder
 from trtbuild.cli.ports import ports_of
+from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode
 from trtbuild.graph.action import ArtifactRef
 from trtbuild.graph.plan import plan
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> ExitCode:
     """Print a command for each variant."""
     (recipe,) = load_recipes([options.recipe])
-    root = output_folder(recipe, options.out)
+    root = output_folder(recipe, resolve(options)["out"].value)
     tasks = {task.id: task for task in plan(recipe)}
     commands: dict[str, Command] = {}
     for variant in recipe.precisions:
