@@ -74,13 +74,19 @@ def test_a_sibling_in_the_same_checkout_is_named_relative_to_the_recipe(project:
     assert not any(name.startswith("/") for name in found)
 
 
-def test_a_file_outside_of_the_checkout_has_its_absolute_path_and_the_way_to_it(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = tmp_path / "src"
+def helper_beside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a module `helper`, outside of the checkout and on the path."""
+    source = folder / "src"
     source.mkdir()
     (source / "helper.py").write_text("")
     on_path(monkeypatch, source)
+    return source
+
+
+def test_a_file_outside_of_the_checkout_has_its_absolute_path_and_the_way_to_it(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = helper_beside(tmp_path, monkeypatch)
     found = read(project, "import helper\ndef make(): pass")
     assert {str(source / "helper.py"), "../../src/helper.py", "module:helper"} <= found
 
@@ -88,10 +94,7 @@ def test_a_file_outside_of_the_checkout_has_its_absolute_path_and_the_way_to_it(
 def test_modules_outside_are_discovered_from_bytecode_too(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = tmp_path / "src"
-    source.mkdir()
-    (source / "helper.py").write_text("")
-    on_path(monkeypatch, source)
+    source = helper_beside(tmp_path, monkeypatch)
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     first = run(
         project,

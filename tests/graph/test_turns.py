@@ -90,6 +90,10 @@ def test_what_is_surely_faster_in_turn_is_kept(
     assert chosen(project, executor) == (found, 0)  # it is not measured again
 
 
+def take_the_gpu_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trtbuild.graph.device.find_device", lambda _=0: None)
+
+
 @pytest.mark.parametrize("gpu", [True, False])
 def test_where_nothing_runs_the_choice_is_the_one_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool
@@ -100,7 +104,7 @@ def test_where_nothing_runs_the_choice_is_the_one_in_the_cache(
     found, _ = chosen(project, executor)
     shutil.rmtree(project.folder / "build")
     if not gpu:
-        monkeypatch.setattr("trtbuild.graph.device.find_device", lambda _=0: None)
+        take_the_gpu_away(monkeypatch)
     executor.requests.clear()
     with opened(project.folder / "tiny.yaml", project.cache, executor, only_cached=True) as session:
         assert session.run()
@@ -126,7 +130,7 @@ def test_a_lock_keeps_what_was_chosen(
     executor.slower = 1.2  # what would be measured now
     shutil.rmtree(project.cache)
     if not gpu:
-        monkeypatch.setattr("trtbuild.graph.device.find_device", lambda _=0: None)
+        take_the_gpu_away(monkeypatch)
     with opened(recipe, project.cache, executor) as session:
         guards = require_current(session.rebuilders)
         assert session.run()
@@ -165,6 +169,8 @@ def test_turns_that_fail_fail_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
     project = Project(tmp_path).tiny(RECIPE)
     with opened(project.folder / "tiny.yaml", project.cache, Failing(slower=0.8)) as session:
         assert not session.run()
+        write_junit(tmp_path / "junit.xml", session.rebuilders)
+        assert "<failure" in (tmp_path / "junit.xml").read_text()
         print_outcomes(session.rebuilders)
         (rebuilder,) = session.rebuilders
         assert rebuilder.choice is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.store.entries import action, put
+from trtbuild.store.action_cache import Trace
 from trtbuild.store.remote import Remote
 from trtbuild.store.store import Store
 from trtbuild.store.upload import Uploader
@@ -19,6 +21,12 @@ class Machine:
         self.store = Store(root)
         self.remote = Remote(url, read_only=False, timeout=timeout)
         self.store.use_remote(self.remote)
+
+    def stocked(self) -> tuple[str, Trace]:
+        """A result that is pushed: its key and trace."""
+        key, trace = put(self.store, action(1), DATA)
+        assert self.push(key)
+        return key, trace
 
     def push(self, key: str) -> bool:
         return Uploader(self.store.root, self.store.cas, self.store.actions, self.remote).upload(

@@ -25,9 +25,7 @@ def test_a_remote_that_misbehaves_is_a_warning_and_a_miss(
     machines: Any, server: Server, behaviour: str
 ) -> None:
     url, served = server.url, server
-    first = machines("first", url)
-    key, trace = put(first.store, action(1), DATA)
-    assert first.push(key)
+    key, trace = machines("first", url).stocked()
     second = machines("second", url, timeout=0.4)
     served.now = behaviour
     begun = time.monotonic()
@@ -48,9 +46,7 @@ def test_an_s3_that_misbehaves_is_a_miss_in_bounded_time(
 ) -> None:
     """To a client that only reads, a server of files is one of S3."""
     pytest.importorskip("s3fs")
-    first = machines("first", f"file://{server.folder}/engines/team")
-    key, trace = put(first.store, action(1), DATA)
-    assert first.push(key)
+    key, trace = machines("first", f"file://{server.folder}/engines/team").stocked()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
@@ -72,9 +68,7 @@ def test_blobs_that_are_wrong_are_thrown_away_when_the_trace_was_right(
     machines: Any, server: Server, behaviour: str
 ) -> None:
     url, served = server.url, server
-    first = machines("first", url)
-    key, trace = put(first.store, action(1), DATA)
-    assert first.push(key)
+    key, trace = machines("first", url).stocked()
     second = machines("second", url, timeout=0.4)
     found = second.store.find(key)
     assert found == trace

@@ -32,12 +32,13 @@ class Asked:
         An input that has no shape there has the opt shape of the optimization profile. Raises
         StageError for shapes and files of inputs that the engine lacks.
         """
-        found = []
-        for name, given in self._given():
-            self._require_known((*given, *self._files()))
-            ranges = self.engine.ranges(profile)
-            found.append((name, {key: given.get(key, opt) for key, (_, opt, _) in ranges.items()}))
-        return found
+        given = self._given()
+        self._require_known((*self._files(), *(key for _, shapes in given for key in shapes)))
+        ranges = self.engine.ranges(profile)
+        return [
+            (name, {key: shapes.get(key, opt) for key, (_, opt, _) in ranges.items()})
+            for name, shapes in given
+        ]
 
     def values(self, shapes: dict[str, Shape], profile: int) -> dict[str, Array]:
         """The values of every input at these shapes; raises StageError as load_inputs."""

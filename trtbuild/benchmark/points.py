@@ -33,8 +33,7 @@ class Accepted:
     """The engine that was accepted before, or why it cannot be run; another than the measured."""
 
     digest: str
-    engine: Engine | None
-    contexts: Contexts | None
+    ready: tuple[Engine, Contexts] | None
     problem: str = ""
 
 
@@ -120,12 +119,12 @@ class PointRun:
         Where the accepted one does not take these inputs, which its successor may have changed,
         there is no ratio but the reason.
         """
-        if accepted.engine is None or accepted.contexts is None:
+        if accepted.ready is None:
             return {"regression_missing": accepted.problem}
         settings = self.settings
         with ExitStack() as stack:
             try:
-                old = self._subject("accepted", accepted.engine, accepted.contexts, inputs)
+                old = self._subject("accepted", *accepted.ready, inputs)
             except StageError as error:
                 return {"regression_missing": error.what}
             stack.callback(old.free)

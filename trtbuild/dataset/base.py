@@ -52,6 +52,11 @@ class Demand:
         """The inputs that can have an axis of samples: axis 0, where they have one."""
         return tuple(item for item in self.inputs if item.min)
 
+    @property
+    def dynamic(self) -> tuple[Input, ...]:
+        """Those of them whose axis of samples may vary."""
+        return tuple(item for item in self.batched if item.min[0] != item.max[0])
+
     def leave_out(self, count: int, text: str) -> None:
         """Warn that so many samples do not fill a batch."""
         self.left_out.append(count)
@@ -66,8 +71,7 @@ class Demand:
 
     def count(self, inputs: Arrays) -> int:
         """How many samples a batch holds: axis 0 of the first input that is dynamic there."""
-        dynamic = [item for item in self.batched if item.min[0] != item.max[0]]
-        return next((len(inputs[item.name]) for item in (*dynamic, *self.batched)), 1)
+        return next((len(inputs[item.name]) for item in (*self.dynamic, *self.batched)), 1)
 
     def smallest(self, names: Iterable[str]) -> int:
         """The fewest samples that the model runs on, where these inputs have an axis of them."""

@@ -66,7 +66,7 @@ def batches(demand: Demand) -> Iterator[Batch]:
 def _first(batch: Batch, most: int, demand: Demand) -> Batch:
     """The first samples of a batch that has more, where all its dynamic inputs can be cut."""
     count = demand.count(batch.inputs)
-    names = {item.name for item in demand.batched if item.min[0] != item.max[0]}
+    names = {item.name for item in demand.dynamic}
     if count <= most or not names or most < demand.smallest(names):
         return batch
     if any(len(batch.inputs[name]) != count for name in names):

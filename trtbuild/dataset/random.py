@@ -21,15 +21,15 @@ def batches(demand: Demand) -> Iterator[Batch]:
     The last one is smaller where the model allows it, else there are more samples, which is said.
     """
     seed, asked = demand.options.get("seed", 0), demand.samples or 0
-    dynamic = [item for item in demand.batched if item.min[0] != item.max[0]]
-    smallest = demand.smallest(item.name for item in dynamic) if dynamic else demand.batch
+    dynamic = [item.name for item in demand.dynamic]
+    smallest = demand.smallest(dynamic) if dynamic else demand.batch
     for index, start in enumerate(range(0, asked, demand.batch)):
         rows = min(demand.batch, max(asked - start, smallest))
         if start + rows > asked:
             demand.tell_more(start + rows)
         generator = np.random.default_rng([int(str(seed)), index])
         shapes = {item.name: item.opt for item in demand.inputs}
-        shapes |= {item.name: (rows, *item.opt[1:]) for item in dynamic}
+        shapes |= {item.name: (rows, *item.opt[1:]) for item in demand.dynamic}
         yield Batch(
             {i.name: random_values(i, shapes[i.name], generator) for i in demand.inputs}, {}
         )

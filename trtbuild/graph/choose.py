@@ -56,6 +56,18 @@ class Choice:
             "(no benchmark of all of them to tell the fastest)"
         )
 
+    def excuses(self, outcome: Outcome) -> bool:
+        """Whether a failure is of a candidate that is not kept, and no mistake in the recipe: it
+        fails no run.
+        """
+        others = self.variant is not None and outcome.task.variant not in (None, self.variant)
+        return others and not outcome.mistake
+
+    @property
+    def excuse(self) -> str:
+        """What is said of such a failure."""
+        return f"it is {self.variant} that is kept"
+
     def document(self) -> dict[str, Any]:
         """best.json."""
         return {

@@ -12,6 +12,7 @@ from trtbuild.graph.action import Outcome, Verdict
 
 if TYPE_CHECKING:
     from trtbuild.benchmark.gates import Instead, Judgement
+    from trtbuild.graph.choose import Choice
     from trtbuild.graph.rebuild import Rebuilder
 
 
@@ -31,7 +32,7 @@ def judge_gates(rebuilder: Rebuilder) -> dict[str, tuple[Judgement, ...]]:
 
 
 def excuse_candidates(
-    judged: dict[str, tuple[Judgement, ...]], kept: str
+    judged: dict[str, tuple[Judgement, ...]], choice: Choice
 ) -> dict[str, tuple[Judgement, ...]]:
     """The judgements where one variant is kept as the best: what others break fails no run."""
     from trtbuild.benchmark.gates import Outcome as Gated
@@ -39,12 +40,12 @@ def excuse_candidates(
     def excused(judgement: Judgement) -> Judgement:
         if judgement.outcome is not Gated.FAILED:
             return judgement
-        message = f"{judgement.message} (it is {kept} that is kept)"
+        message = f"{judgement.message} ({choice.excuse})"
         return replace(judgement, outcome=Gated.UNCLEAR, message=message)
 
     return {
         task_id: found
-        if task_id == f"benchmark:{kept}"
+        if task_id == f"benchmark:{choice.variant}"
         else tuple(excused(judgement) for judgement in found)
         for task_id, found in judged.items()
     }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from trtbuild.graph.action import Task, Verdict
+from trtbuild.graph.choose import ENGINE
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.graph.workspace import failed_name
 from trtbuild.stages import STAGES
 from trtbuild.store.files import store_errors
 
-PLAN = "engine.plan"
-RECORDED = f"engine/{PLAN}"
+RECORDED = f"engine/{ENGINE}"
 """As what verify and benchmark, in whose folder the engine lies too, have it in their actions."""
 
 
@@ -56,6 +56,6 @@ def _engine_of_record(rebuilder: Rebuilder, task: Task) -> str:
 
 def _engine_there(rebuilder: Rebuilder, task: Task) -> str:
     try:
-        return rebuilder.store.memo.digest(rebuilder.workspace.path(task, PLAN)).text
+        return rebuilder.store.memo.digest(rebuilder.workspace.path(task, ENGINE)).text
     except OSError:
         return "no engine"

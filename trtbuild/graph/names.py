@@ -7,15 +7,13 @@ from typing import Any
 from trtbuild.recipe.model import Benchmark, Input, Options, Recipe
 
 
-def inputs_of(
-    recipe: Recipe,
-    names: tuple[str, ...] = ("name", "dtype", "min", "opt", "max", "dims", "range"),
-) -> list[Any]:
-    """Each input under its own name, as JSON; `names` are fields of Input."""
+def input_options(recipe: Recipe) -> list[Any]:
+    """Each input under its own name, as JSON."""
+    names = ("name", "dtype", "min", "opt", "max", "dims", "range")
     return [{name: _plain(item, name) for name in names} for item in recipe.inputs]
 
 
-def profile_of(item: Input) -> dict[str, Any]:
+def profile_options(item: Input) -> dict[str, Any]:
     """What the builder tunes for; of integers also the values, since those can decide shapes."""
     names = ("name", "dtype", "min", "opt", "max")
     return {

@@ -7,9 +7,9 @@ from typing import Any
 from trtbuild.graph.action import ArtifactRef, InputRef, SourceFile, Task
 from trtbuild.graph.names import (
     after_surgery,
-    inputs_of,
+    input_options,
     points_after_surgery,
-    profile_of,
+    profile_options,
     profiles_after_surgery,
     renames_of,
 )
@@ -64,7 +64,7 @@ def _variant(
 def _export(recipe: Recipe) -> Task:
     # opt is no option of the export: it decides what the builder tunes for, not what the graph is.
     inputs: list[Any] = [
-        {k: v for k, v in item.items() if k != "opt"} for item in inputs_of(recipe)
+        {k: v for k, v in item.items() if k != "opt"} for item in input_options(recipe)
     ]
     options: Options = {
         "source": source_options(recipe.source),
@@ -93,7 +93,7 @@ def _reference(recipe: Recipe, export: Task) -> Task:
     verify = recipe.verify or DEFAULT_VERIFY
     options: Options = {
         "source": source_options(recipe.source),
-        "inputs": inputs_of(recipe),
+        "inputs": input_options(recipe),
         "dataset": {"kind": verify.dataset.kind, **verify.dataset.options},
         "samples": verify.options.get("samples"),
         "batch": verify.options.get("batch"),
@@ -110,7 +110,7 @@ def _reference(recipe: Recipe, export: Task) -> Task:
 def _quantize(recipe: Recipe, variant: str, model: Task, reference: Task) -> Task:
     options: Options = {
         "precision": variant,
-        "inputs": after_surgery(recipe, inputs_of(recipe)),
+        "inputs": after_surgery(recipe, input_options(recipe)),
         "renames": renames_of(recipe),
         **recipe.precisions[variant],
     }
@@ -141,7 +141,7 @@ def _calibrate(recipe: Recipe, model: Task) -> Task:
     options: Options = {
         # What a dataset has to fit; its batch is that of opt unless the recipe says another. A
         # table of TensorRT's is read as it is, whatever the shapes are.
-        "inputs": after_surgery(recipe, inputs_of(recipe)) if calibration.dataset else [],
+        "inputs": after_surgery(recipe, input_options(recipe)) if calibration.dataset else [],
         "renames": renames_of(recipe) if calibration.dataset else {},
         **_calibration_options(calibration),
     }
@@ -171,7 +171,7 @@ def _build(recipe: Recipe, variant: str, model: Task) -> Task:
     options: Options = {
         "backend": recipe.build.backend,
         "precision": variant,
-        "inputs": after_surgery(recipe, [profile_of(item) for item in recipe.inputs]),
+        "inputs": after_surgery(recipe, [profile_options(item) for item in recipe.inputs]),
         **_lowered(recipe, variant),
         **recipe.build.options,
         **profiles_after_surgery(recipe),
@@ -204,7 +204,7 @@ def _verify(
     options: Options = {
         "backend": recipe.build.backend,
         "precision": variant,
-        "inputs": inputs_of(recipe),
+        "inputs": input_options(recipe),
         "renames": renames_of(recipe),
         "tolerance": verify.tolerance.get(variant, {}),
         "metrics": verify.options.get("metrics", {}),
@@ -247,7 +247,7 @@ def _benchmark(
     torch = bool(kinds - {"onnxruntime"})
     options: Options = {
         "backend": recipe.build.backend,
-        "inputs": after_surgery(recipe, inputs_of(recipe)),
+        "inputs": after_surgery(recipe, input_options(recipe)),
         "source": _run_by_torch(recipe, benchmark) if torch else None,
         **benchmark.options,
         **points_after_surgery(recipe, benchmark),

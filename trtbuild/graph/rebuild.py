@@ -59,7 +59,6 @@ class Rebuilder:
     gates: dict[str, tuple[Judgement, ...]] = field(default_factory=dict)  # by task, after a run
     choice: Choice | None = None  # of the best variant, after a run
     locked_best: str | None = None  # the variant that a lock keeps as the best
-    turns: dict[str, Outcome] = field(default_factory=dict)  # beside the plan, to choose by
     cached: Results = field(init=False)
 
     def __post_init__(self) -> None:

@@ -94,7 +94,7 @@ class Session:
             rebuilder.gates = judge_gates(rebuilder)
             rebuilder.choice = choose(rebuilder)
             if rebuilder.choice is not None and rebuilder.choice.variant is not None:
-                rebuilder.gates = excuse_candidates(rebuilder.gates, rebuilder.choice.variant)
+                rebuilder.gates = excuse_candidates(rebuilder.gates, rebuilder.choice)
         return not any(_failed(rebuilder) for rebuilder in self.rebuilders)
 
     def preview(self) -> None:
@@ -177,13 +177,8 @@ def _failed(rebuilder: Rebuilder) -> bool:
     choice = rebuilder.choice
     if choice is not None and choice.variant is None:
         return True
-    counted = [
-        outcome
-        for outcome in rebuilder.outcomes.values()
-        if choice is None or outcome.mistake or outcome.task.variant in (None, choice.variant)
-    ]
-    counted += rebuilder.turns.values()
-    return any_failed(rebuilder.gates) or any(o.verdict is Verdict.FAILED for o in counted)
+    failed = [o for o in rebuilder.outcomes.values() if o.verdict is Verdict.FAILED]
+    return any_failed(rebuilder.gates) or any(not (choice and choice.excuses(o)) for o in failed)
 
 
 def _failed_before(rebuilder: Rebuilder, task: Task) -> list[str]:

@@ -47,15 +47,12 @@ class Turns:
 def take_turns(rebuilder: Rebuilder, variant: str, against: str) -> Turns | None:
     """A task beside the plan, so that it is measured once; None where nothing can be said.
 
-    Without a GPU, or where nothing is to be run, what the cache has of it is taken. Its outcome
-    is in `rebuilder.turns`.
+    Without a GPU, or where nothing is to be run, what the cache has of it is taken.
     """
     task = _task(rebuilder.tasks[f"benchmark:{variant}"], against)
     if rebuilder.only_cached and not _is_there(rebuilder, task):
         return None
-    done = rebuilder.rebuild(task)
-    rebuilder.turns[task.id] = rebuilder.outcomes.pop(task.id)  # they are no task of the variant
-    if not done or rebuilder.turns[task.id].verdict is Verdict.SKIPPED:
+    if not rebuilder.rebuild(task) or rebuilder.outcomes[task.id].verdict is Verdict.SKIPPED:
         return None
     path = rebuilder.workspace.path(task, "benchmark.json")
     found: Any = json.loads(path.read_bytes())["points"][0].get("regression")
@@ -69,11 +66,14 @@ def _is_there(rebuilder: Rebuilder, task: Task) -> bool:
 
 
 def _task(benchmark: Task, against: str) -> Task:
-    """The benchmark of a variant at its first point, beside the engine of another."""
+    """The benchmark of a variant at its first point, beside the engine of another: of neither
+    variant alone, so that it counts whichever is kept.
+    """
     points: Any = benchmark.options["points"]
     return replace(
         benchmark,
         id=f"turns:{benchmark.variant}:{against}",
+        variant=None,
         options={**benchmark.options, **_TURNS, "points": points[:1]},
         inputs=(
             *(item for item in benchmark.inputs if _is_of_engine(item)),

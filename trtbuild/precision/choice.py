@@ -91,6 +91,12 @@ def choose(
     return Choice(tuple(chosen), tuple(left_out))
 
 
+def error_of(left_out: Sequence[LeftOut]) -> type[StageError]:
+    """What is raised where nothing is left: whether the recipe alone leaves all out."""
+    by_recipe = left_out and all(item.reason in (EXCLUDED, KEPT) for item in left_out)
+    return OptionError if by_recipe else StageError
+
+
 def _refusal(
     site: Site,
     wish: Wish,
@@ -148,8 +154,7 @@ def _nothing(
     reasons = sorted({item.reason for item in left_out})
     many = f"{len(left_out)} candidates are" if len(left_out) > 1 else "1 candidate is"
     why = f"{many} left out: {'; '.join(reasons)}" if left_out else _no_candidates(model, wanted)
-    kind = OptionError if left_out and {EXCLUDED, KEPT}.issuperset(reasons) else StageError
-    return kind(
+    return error_of(left_out)(
         f"no node is left to quantize to {wish.kind}: {why}",
         hint="change op_types or exclude, or leave the precision out: it would change nothing",
     )

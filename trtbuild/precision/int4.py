@@ -13,10 +13,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from trtbuild.errors import OptionError, StageError
 from trtbuild.model.inputs import Array, Arrays
 from trtbuild.precision import blocks
-from trtbuild.precision.choice import EXCLUDED, KEPT, LeftOut
+from trtbuild.precision.choice import EXCLUDED, KEPT, LeftOut, error_of
 from trtbuild.precision.graph import attributes
 from trtbuild.precision.moments import Moments, measure_moments
 from trtbuild.precision.names import select_nodes
@@ -114,10 +113,8 @@ def find_layers(model: onnx.ModelProto, wish: Wish, keep_fp32: Sequence[str] = (
         else:
             chosen.append(Layer(node.name, node.input[0], weight.name, weight.dims[0]))
     if not chosen:
-        reasons = sorted({item.reason for item in left_out})
-        kind = OptionError if left_out and {EXCLUDED, KEPT}.issuperset(reasons) else StageError
-        why = "; ".join(reasons) or "it has no such product"
-        raise kind(
+        why = "; ".join(sorted({item.reason for item in left_out})) or "it has no such product"
+        raise error_of(left_out)(
             f"no product with a constant matrix is left to quantize to int4: {why}",
             hint="int4 is for linear layers: leave it out for this model, or change block_size",
         )

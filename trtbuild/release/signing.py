@@ -109,7 +109,7 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     """The public ed25519 key of a file, which may also hold the private one."""
     data = _read(path)
     serialization, ed25519 = _library()
-    if holds_private_key(path):
+    if _is_private(data):
         return read_private_key(path).public_key()
     ssh = data.startswith(b"ssh-")
     loader = serialization.load_ssh_public_key if ssh else serialization.load_pem_public_key
@@ -121,7 +121,11 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 
 def holds_private_key(path: Path) -> bool:
     """Whether a file of a key holds the private one."""
-    return b"PRIVATE KEY" in _read(path)
+    return _is_private(_read(path))
+
+
+def _is_private(data: bytes) -> bool:
+    return b"PRIVATE KEY" in data
 
 
 def _load(path: Path, data: bytes, loader: Any, options: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from trtbuild.errors import ExitCode, RecipeError, TrtbuildError
 from trtbuild.graph.action import Outcome
 from trtbuild.graph.made import outdated_engines
 from trtbuild.graph.rebuild import Rebuilder
-from trtbuild.report.gates import gate_document
+from trtbuild.report.gates import gate_documents
 from trtbuild.report.summary import in_order, summarise
 
 FORMAT = 1
@@ -51,11 +51,7 @@ def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:
         "path": str(rebuilder.recipe.path),
         "output": str(rebuilder.workspace.root),
         "tasks": [_task(rebuilder, outcome) for outcome in in_order(rebuilder)],
-        "gates": [
-            gate_document(task_id, judgement)
-            for task_id, judgements in rebuilder.gates.items()
-            for judgement in judgements
-        ],
+        "gates": gate_documents(rebuilder),
         "outdated": [
             str(path)
             for path in outdated_engines(rebuilder.workspace.root, rebuilder.recipe.precisions)

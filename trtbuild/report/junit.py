@@ -13,6 +13,7 @@ from trtbuild.benchmark.gates import Outcome as Gated
 from trtbuild.errors import StoreError
 from trtbuild.graph.action import Outcome, Verdict
 from trtbuild.graph.rebuild import Rebuilder
+from trtbuild.report.gates import gate_name
 from trtbuild.report.summary import in_order
 from trtbuild.report.terminal import reasons_text
 
@@ -59,10 +60,8 @@ def task_case(rebuilder: Rebuilder, outcome: Outcome) -> Case:
     name = outcome.task.id
     if outcome.verdict is Verdict.FAILED:
         message = "; ".join(reason.text for reason in outcome.reasons)
-        kept = rebuilder.choice.variant if rebuilder.choice else None
-        excused = kept is not None and not outcome.mistake
-        if excused and outcome.task.variant not in (None, kept):
-            return Case(name, "skipped", f"{message} (it is {kept} that is kept)", "stage")
+        if (choice := rebuilder.choice) is not None and choice.excuses(outcome):
+            return Case(name, "skipped", f"{message} ({choice.excuse})", "stage")
         place = rebuilder.recipe.where(*outcome.task.where)
         log = f"\nlog: {outcome.log}" if outcome.log else ""
         return Case(name, "failed", message, "stage", f"{place}\n{outcome.error}{log}")
@@ -75,8 +74,7 @@ def task_case(rebuilder: Rebuilder, outcome: Outcome) -> Case:
 
 def gate_case(judgement: Judgement) -> Case:
     """A gate at a point: one that could not be judged is skipped."""
-    gate = judgement.gate
-    name = f"{gate.key} {gate.text} [{judgement.point}]"
+    name = gate_name(judgement)
     if judgement.outcome is Gated.FAILED:
         return Case(name, "failed", judgement.message, "gate")
     outcome: Literal["passed", "skipped"] = "passed"

@@ -10,7 +10,7 @@ import trtbuild
 from trtbuild.errors import MissingPackage, StoreError
 from trtbuild.graph.action import Verdict
 from trtbuild.graph.rebuild import Rebuilder
-from trtbuild.report.gates import gate_document
+from trtbuild.report.gates import gate_documents
 from trtbuild.report.summary import in_order, result_of, summarise
 from trtbuild.report.terminal import size_text
 from trtbuild.store.files import write_file
@@ -62,11 +62,7 @@ def write_page(path: Path, rebuilders: Sequence[Rebuilder]) -> None:
 
 def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:
     outcomes = in_order(rebuilder)
-    gates = [
-        gate_document(task_id, judgement)
-        for task_id, judgements in rebuilder.gates.items()
-        for judgement in judgements
-    ]
+    gates = gate_documents(rebuilder)
     failed = any(outcome.verdict is Verdict.FAILED for outcome in outcomes)
     variants = summarise(rebuilder)
     return {

@@ -36,9 +36,10 @@ class VariantSummary:
 
 
 def in_order(rebuilder: Rebuilder) -> list[Outcome]:
-    """The outcomes in the order of the plan; those of turns of candidates come last."""
-    planned = [rebuilder.outcomes[name] for name in rebuilder.tasks if name in rebuilder.outcomes]
-    return [*planned, *rebuilder.turns.values()]
+    """The outcomes in the order of the plan; those beside it, of turns of candidates, come last."""
+    outcomes = rebuilder.outcomes
+    beside = (name for name in outcomes if name not in rebuilder.tasks)
+    return [outcomes[name] for name in (*rebuilder.tasks, *beside) if name in outcomes]
 
 
 def summarise(rebuilder: Rebuilder) -> tuple[VariantSummary, ...]:

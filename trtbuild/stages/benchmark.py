@@ -141,8 +141,8 @@ def _accepted(
         _require_profile(accepted, settings)
         contexts, _, _ = _contexts(context, accepted, settings)
     except StageError as error:
-        return Accepted(before, None, None, error.what)
-    return Accepted(before, accepted, contexts)
+        return Accepted(before, None, error.what)
+    return Accepted(before, (accepted, contexts))
 
 
 def _require_profile(engine: Engine, settings: Settings) -> None:

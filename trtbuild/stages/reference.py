@@ -17,6 +17,7 @@ from trtbuild.model.inputs import SIZES, fitted, shape_of
 from trtbuild.model.onnx_file import load_structure, output_types
 from trtbuild.model.runner import UnsupportedModelError, open_model
 from trtbuild.stages.demand import stage_demand
+from trtbuild.trt.tensors import shape_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,11 +108,9 @@ def _shapes(inputs: Inputs, size: str) -> tuple[Shape, ...]:
 
 
 def _takes(inputs: Inputs, shapes: tuple[Shape, ...]) -> bool:
-    return all(
-        low <= here <= high
-        for item, shape in zip(inputs, shapes, strict=True)
-        for low, here, high in zip(item.min, shape, item.max, strict=True)
-    )
+    """Whether an engine would run these shapes in the profile."""
+    given = {item.name: shape for item, shape in zip(inputs, shapes, strict=True)}
+    return not shape_problems(given, {item.name: (item.min, item.opt, item.max) for item in inputs})
 
 
 def _at_size(demand: Demand, size: str, data: list[Batch]) -> Arrays:

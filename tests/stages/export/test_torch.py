@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 import torch
 
 from tests.published import MODELS, RECIPES, needs_models
+from tests.stages.elsewhere import run_elsewhere
 from tests.stages.export.nets import NETS
 from tests.stages.export.staging import IMAGE, MASK, Stage, declared, opset_of, run_ort, signature
 from trtbuild.errors import StageError
@@ -67,15 +65,7 @@ for exporter in ("dynamo", "torchscript"):
     stage.torch("Nested", {IMAGE!r}, {MASK!r}, exporter=exporter, opset=21)
     print(stage.digest)
 """
-    other = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[3])},
-    )
-    assert other.stdout.split()[-2:] == [nested.digest, stage.digest]
+    assert run_elsewhere(code, tmp_path).split()[-2:] == [nested.digest, stage.digest]
 
 
 def test_the_recipes_output_names_are_used_in_order(stage: Stage) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.published import MODELS, needs_models
+from tests.stages.elsewhere import run_elsewhere
 from tests.stages.surgery.staging import Stage, chain, dims, model_of, names, run_ort, value
 
 
@@ -80,15 +78,7 @@ folder = Path("elsewhere"); folder.mkdir()
 Stage(folder).run(chain(), *{steps!r})
 print(hashlib.sha256((folder / "outputs" / "model.onnx").read_bytes()).hexdigest())
 """
-    other = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[3])},
-    )
-    assert other.stdout.splitlines()[-1] == here
+    assert run_elsewhere(code, tmp_path).splitlines()[-1] == here
 
 
 def feeds(model: onnx.ModelProto, sizes: dict[str, list[int]]) -> dict[str, np.ndarray]:
