@@ -16,7 +16,7 @@ from tests.graph.measured import Executor
 from tests.project import RECIPE, Project, write_tiny_model
 from trtbuild.cli import main
 from trtbuild.cuda.probe import DeviceFacts, Probe, probe
-from trtbuild.errors import ExitCode
+from trtbuild.errors import ExitCode, StageError
 from trtbuild.graph.execute import Request
 from trtbuild.store.digest import digest_of_file
 
@@ -62,8 +62,8 @@ def bench(
     monkeypatch.setenv("TRTBUILD_LEASES", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str | Path, slower: float | None = None) -> tuple[ExitCode, Request]:
-        executor = Executor(slower=slower)
+    def call(*arguments: str | Path, **stage: Any) -> tuple[ExitCode, Request]:
+        executor = Executor(**stage)
         monkeypatch.setattr("trtbuild.cli.bench.LocalExecutor", lambda: executor)
         return main(["bench", *map(str, arguments)]), executor.requests[-1]
 
@@ -243,7 +243,13 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(
     (tmp_path / "file").write_text("")
     with pytest.raises(IndexError):  # the stage was asked for nothing
         bench(engine, "--out", tmp_path / "file/below")
-    assert "cannot be made" in capsys.readouterr().err
+    assert "cannot be made: Not a directory" in capsys.readouterr().err
+
+
+def test_a_benchmark_that_fails_leaves_no_folder(bench: Any, engine: Path, tmp_path: Path) -> None:
+    code, _ = bench(engine, "--out", tmp_path / "a/b", error=StageError("out of memory"))
+    assert code is ExitCode.FAILED
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("command", ["bench", "compare"])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.benchmark.documents import point, result
+from trtbuild.errors import StageError
 from trtbuild.graph import toolchain
 from trtbuild.graph.action import Outcome
 from trtbuild.graph.device import Device
@@ -35,6 +36,7 @@ class Executor:
     engine: bytes = b"engine"
     compute: float = 1.0
     slower: float | None = None  # the ratio to the accepted engine, where one is given
+    error: StageError | None = None  # of every stage
     requests: list[Request] = field(default_factory=list)
 
     def run(self, request: Request, scratch: Path, progress: Progress) -> Execution:
@@ -43,6 +45,8 @@ class Executor:
         log.write_text("")
         self.requests.append(request)
         progress("measuring", None)
+        if self.error is not None:
+            return Execution(outputs, log, 0.1, (), (), self.error)
         stage = request.module.rpartition(".")[2]
         for name, data in self._files(stage, request).items():
             (outputs / name).write_bytes(data)

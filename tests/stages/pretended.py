@@ -41,6 +41,7 @@ MODULE = SimpleNamespace(
     ILogger=Logger,
     TensorIOMode=enumeration("TensorIOMode", "INPUT", "OUTPUT"),
     TensorLocation=enumeration("TensorLocation", "DEVICE", "HOST"),
+    TensorFormat=enumeration("TensorFormat", "LINEAR", "HWC"),
     DataType=enumeration("DataType", "FLOAT"),
     ExecutionContextAllocationStrategy=enumeration("Strategy", "STATIC", "USER_MANAGED"),
     CudaGraphStrategy=enumeration("Graphs", "DISABLED", "WHOLE_GRAPH_CAPTURE"),
@@ -96,6 +97,9 @@ class Native:
     def get_tensor_vectorized_dim(self, *_: object) -> int:
         return -1
 
+    def get_tensor_format(self, *_: object) -> Any:
+        return MODULE.TensorFormat.LINEAR
+
     def create_runtime_config(self) -> Any:
         return SimpleNamespace(set_execution_context_allocation_strategy=lambda _: None)
 
@@ -125,9 +129,6 @@ class Context:
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self.shapes.get(name) or next(iter(self.shapes.values()))
-
-    def get_tensor_strides(self, name: str) -> tuple[int, ...]:
-        return (self.get_tensor_shape(name)[1], 1)
 
     def set_tensor_address(self, *_: object) -> bool:
         return True

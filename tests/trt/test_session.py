@@ -53,24 +53,35 @@ class Host:
 
 
 class Context:
-    """An execution context of one input `x` and one output `y`, by the strides of their formats."""
+    """An execution context of inputs and one output `y`, by the strides of their formats.
+
+    The output has the shape of `x`, the first input. As in TensorRT there are no strides before
+    the shapes of all inputs are set.
+    """
 
     active_optimization_profile = 0
 
     def __init__(
         self,
         strides: dict[str, Callable[..., tuple[int, ...]]],
-        kernel: Callable[[Array], Array] = lambda values: values,
+        kernel: Callable[..., Array] = lambda values: values,
         components: int = 1,
-        form: Any = FORMATS.LINEAR,
     ) -> None:
-        self.strides, self.kernel, self.components, self.form = strides, kernel, components, form
-        self.shape: tuple[int, ...] = ()
+        self.strides, self.kernel, self.components = strides, kernel, components
+        self.inputs = [name for name in strides if name != "y"]
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
         self.allocator: Any = None
 
-    def set_input_shape(self, _: str, shape: tuple[int, ...]) -> bool:
-        self.shape = shape
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes["x"]
+
+    def form(self, name: str) -> Any:
+        return FORMATS.LINEAR if self.strides[name] is chw else FORMATS.HWC
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shapes[name] = shape
         return True
 
     def infer_shapes(self) -> list[str]:
@@ -80,14 +91,17 @@ class Context:
         return self.shape
 
     def get_tensor_strides(self, name: str) -> tuple[int, ...]:
-        return self.strides[name](*self.shape)
+        if len(self.shapes) < len(self.inputs):
+            raise RuntimeError(f"Could not get strides for tensor '{name}'")
+        return self.strides[name](*self.shapes.get(name, self.shape))
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
         return True
 
     def execute_async_v3(self, _: int) -> bool:
-        self._at("y", self.shape)[...] = self.kernel(self._at("x", self.shape))
+        given = [self._at(name, self.shapes[name]) for name in self.inputs]
+        self._at("y", self.shape)[...] = self.kernel(*given)
         return True
 
     def _at(self, name: str, shape: tuple[int, ...]) -> Any:
@@ -105,17 +119,19 @@ def session(context: Any, rank: int = 4) -> Session:
         return Tensor(name, is_input, "float32", (-1,) * rank, on_host=False)
 
     vectorised = context.components > 1
+    inputs = tuple(tensor(name, True) for name in context.inputs)
+    outputs = (tensor("y", False),)
     engine: Any = SimpleNamespace(
         native=SimpleNamespace(
             get_tensor_vectorized_dim=lambda *_: 1 if vectorised else -1,
             get_tensor_components_per_element=lambda *_: context.components if vectorised else -1,
-            get_tensor_format=lambda *_: context.form,
+            get_tensor_format=lambda name, _: context.form(name),
         ),
         device=Host(),
-        inputs=(tensor("x", True),),
-        outputs=(tensor("y", False),),
-        tensors=(tensor("x", True), tensor("y", False)),
-        ranges=lambda _: {"x": ((0,) * rank, (1,) * rank, (99,) * rank)},
+        inputs=inputs,
+        outputs=outputs,
+        tensors=inputs + outputs,
+        ranges=lambda _: dict.fromkeys(context.inputs, ((0,) * rank, (1,) * rank, (99,) * rank)),
         path=Path("engine.plan"),
         flavour=SimpleNamespace(module=SimpleNamespace(TensorFormat=FORMATS)),
     )
@@ -156,6 +172,16 @@ def test_values_lie_by_the_strides_of_each_tensor_at_every_shape(x: Any, y: Any)
     for shape in ((2, 3, 4, 5), (1, 3, 2, 2), (5, 1, 1, 7), (0, 3, 4, 5)):
         given = values(*shape)
         assert np.array_equal(made.run({"x": given})["y"], given * 2)
+
+
+@pytest.mark.parametrize("x", [chw, hwc, padded_rows], ids=lambda form: form.__name__)
+@pytest.mark.parametrize("w", [chw, hwc, padded_rows], ids=lambda form: form.__name__)
+def test_strides_are_asked_for_once_the_shapes_of_all_inputs_are_set(x: Any, w: Any) -> None:
+    made = session(Context({"x": x, "w": w, "y": hwc}, kernel=lambda x, w: x + w.sum()))
+    for shape in ((2, 3, 4, 5), (1, 3, 2, 2)):
+        given, weights = values(*shape), values(3, 2, 4, 4)
+        found = made.run({"x": given, "w": weights})["y"]
+        assert np.allclose(found, given + weights.sum(), atol=1e-5)
 
 
 def test_channels_last_is_what_the_engine_gets() -> None:
@@ -217,7 +243,7 @@ class Undecided(Context):
 
 
 def undecided(form: Any) -> Session:
-    made = session(Undecided({"x": hwc, "y": chw}, form=form))
+    made = session(Undecided({"x": hwc, "y": form}))
     module: Any = made.engine.flavour.module
     module.IOutputAllocator = object
     return made
@@ -225,10 +251,10 @@ def undecided(form: Any) -> Session:
 
 def test_an_output_whose_shape_the_data_decides_is_linear() -> None:
     given = values(2, 3, 4, 5)
-    assert np.array_equal(undecided(FORMATS.LINEAR).run({"x": given})["y"], given[:1])
+    assert np.array_equal(undecided(chw).run({"x": given})["y"], given[:1])
 
 
 def test_another_format_of_such_an_output_is_refused_by_name() -> None:
     with pytest.raises(StageError, match=r"output 'y' .* in the format HWC") as caught:
-        undecided(FORMATS.HWC).prepare({"x": values(2, 3, 4, 5)})
+        undecided(hwc).prepare({"x": values(2, 3, 4, 5)})
     assert "io_formats" in caught.value.hint

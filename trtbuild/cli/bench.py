@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -108,7 +109,7 @@ def main(options: argparse.Namespace) -> ExitCode:
     gates = _gates(given, recipe, bench)
     devices_for(bench)  # before anything is written
     if options.out is not None:
-        _make(options.out)  # what it cannot take should not be measured first
+        _require_room(options.out)  # what cannot be kept should not be measured first
     with tempfile.TemporaryDirectory(prefix="trtbuild-bench-") as scratch:
         executor = LocalExecutor()
         try:
@@ -204,6 +205,16 @@ def _keep(outputs: Path, out: Path | None) -> None:
     if out is not None:
         for file in sorted(outputs.iterdir()):
             _copy(file, out / file.name)
+
+
+def _require_room(folder: Path) -> None:
+    """Raises StoreError where the folder cannot be made; a run that fails should leave none."""
+    place = folder.absolute()
+    there = next(found for found in (place, *place.parents) if os.path.lexists(found))
+    if not there.is_dir():
+        raise StoreError("cannot be made: Not a directory", where=str(folder))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise StoreError(f"cannot be made: {there} may not be written to", where=str(folder))
 
 
 def _make(folder: Path) -> None:

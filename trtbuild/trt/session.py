@@ -79,7 +79,9 @@ class Session:
         """
         arrays = self._checked(inputs)
         for tensor in self.engine.inputs:
-            self._set_input(tensor, arrays[tensor.name])
+            self._set_shape(tensor, arrays[tensor.name])
+        for tensor in self.engine.inputs:  # TensorRT knows no strides before all shapes are set
+            self._fill(tensor, arrays[tensor.name])
         try:
             lacking = self.native.infer_shapes()
         except RuntimeError as error:
@@ -163,9 +165,11 @@ class Session:
             )
         return arrays
 
-    def _set_input(self, tensor: Tensor, array: Array) -> None:
+    def _set_shape(self, tensor: Tensor, array: Array) -> None:
         if not self.native.set_input_shape(tensor.name, tuple(array.shape)):
             raise self.engine.failure(f"input '{tensor.name}' cannot be {list(array.shape)}")
+
+    def _fill(self, tensor: Tensor, array: Array) -> None:
         if tensor.on_host:
             self._bind_host(tensor, np.ascontiguousarray(array))
             return
@@ -227,18 +231,26 @@ class Session:
         return Layout(shape, self._strides(tensor, shape), axis, components)
 
     def _strides(self, tensor: Tensor, shape: Shape) -> Shape:
-        """The strides in elements, for the shapes that are set."""
-        if tensor.name in self._allocators:
-            # TensorRT has none where the data decides the shape; `_allocate_later` saw to the form.
+        """The strides in elements, for the shapes that are set.
+
+        A linear tensor is contiguous by definition, and TensorRT has no strides for those whose
+        shape the data decides.
+        """
+        if self._is_linear(tensor):
             return contiguous_strides(shape)
         return tuple(int(stride) for stride in self.native.get_tensor_strides(tensor.name))
 
+    def _format(self, tensor: Tensor) -> Any:
+        return self.engine.native.get_tensor_format(tensor.name, self.profile)
+
+    def _is_linear(self, tensor: Tensor) -> bool:
+        return bool(self._format(tensor) == self.engine.flavour.module.TensorFormat.LINEAR)
+
     def _require_linear(self, tensor: Tensor) -> None:
-        found = self.engine.native.get_tensor_format(tensor.name, self.profile)
-        if found != self.engine.flavour.module.TensorFormat.LINEAR:
+        if not self._is_linear(tensor):
             raise StageError(
                 f"output '{tensor.name}' has a shape that the data decides, in the format "
-                f"{found.name}: its values cannot be read",
+                f"{self._format(tensor).name}: its values cannot be read",
                 where=str(self.engine.path),
                 hint="leave it out of `io_formats`, so that it is linear, and build again",
             )
