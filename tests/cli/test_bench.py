@@ -220,6 +220,18 @@ def test_inputs_go_by_the_recipes_names_or_the_engines(
         assert "'imge' is no input (x)" in capsys.readouterr().err
 
 
+def test_shapes_that_nothing_says_are_those_of_the_engines_profile(
+    bench: Any, engine: Path, tmp_path: Path
+) -> None:
+    recipe = Project(tmp_path).tiny(RECIPE + BENCH).folder / "tiny.yaml"
+    _, request = bench(engine, "--recipe", recipe, "--shapes", "x:4x4")
+    assert request.options["points"] == [{"name": "x:4x4", "shapes": {"x": [4, 4]}}]
+    _, request = bench(engine, "--recipe", recipe, "--profile-index", "1")
+    assert request.options["points"] == [{"name": "opt", "shapes": {}}]
+    _, request = bench(engine, "--recipe", recipe, "--profile-index", "0")
+    assert [point["name"] for point in request.options["points"]] == ["min", "max"]
+
+
 def test_scalars_are_written_as_trtexec_writes_them(bench: Any, engine: Path) -> None:
     _, request = bench(engine, "--shapes", "x:4x4,sr:scalar")
     assert request.options["points"][0]["shapes"] == {"x": [4, 4], "sr": []}

@@ -156,6 +156,8 @@ def _bench(
     stage = options_of(given, base, shapes)
     if recipe is None:
         del stage["points"]  # the engine's own opt shapes
+    elif stage["optimization_profile"] != base.get("optimization_profile", 0):
+        stage["points"] = [{"name": "opt", "shapes": {}}]  # the recipe's are of its own profile
     renames: Any = stage.get("renames") or {}
     if options.shapes:
         stage["points"] = points_from(options.shapes, shapes, renames)

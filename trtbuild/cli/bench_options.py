@@ -84,11 +84,12 @@ def points_from(
 ) -> list[Any]:
     """Points by trtexec's notation: image:16x3x224x224,mask:16x9, x:scalar. Raises UsageError.
 
-    Inputs that are not named stay at opt. `renames` by surgery: the recipe's name -> the engine's.
+    Inputs that are not named have the opt shape of the engine's profile, which the stage knows.
+    `renames` by surgery: the recipe's name -> the engine's.
     """
     points = []
     for text in texts:
-        shapes = {renames.get(item.name, item.name): list(item.opt) for item in inputs}
+        shapes = {}
         for part in text.split(","):
             name, _, sizes = part.rpartition(":")
             numbers = sizes.split("x") if sizes not in ("", "scalar") else []

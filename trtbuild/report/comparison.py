@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trtbuild.report.tables import print_rows
@@ -18,8 +19,8 @@ def print_comparison(found: Any) -> None:
         print(f"warning: {text}")
     size = found["size"]
     if size is not None:
-        first, second = size_text(size["first"]), size_text(size["second"])
-        print(f"\nsize: {first} -> {second} ({_change(size)})")
+        _, first, second, change = _row("", size, size_text)
+        print(f"\nsize: {first} -> {second} ({change})")
     for point in found["points"] or ():
         _print_point(point)
     if found["layers"] is not None:
@@ -50,7 +51,8 @@ def _print_point(point: Any) -> None:
         for name, numbers in statistics.items()
         if name in ("median",) or name.startswith("p")
     ]
-    rows += [_row("queries/s", point["throughput"]), _row("bytes on GPU", point["gpu_memory"])]
+    rows.append(_row("queries/s", point["throughput"]))
+    rows.append(_row("memory on the GPU", point["gpu_memory"], size_text))
     print_rows(("", "first", "second", "change"), rows)
 
 
@@ -68,8 +70,10 @@ def _print_layers(layers: Any) -> None:
         print_rows(("", "first", "second", "change", "differs in"), rows)
 
 
-def _row(name: str, numbers: Any) -> tuple[str, ...]:
-    return name, f"{numbers['first']:.6g}", f"{numbers['second']:.6g}", _change(numbers)
+def _row(
+    name: str, numbers: Any, text: Callable[[Any], str] = "{:.6g}".format
+) -> tuple[str, str, str, str]:
+    return name, text(numbers["first"]), text(numbers["second"]), _change(numbers)
 
 
 def _change(numbers: Any) -> str:

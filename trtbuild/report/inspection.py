@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from trtbuild.report.terminal import size_text
+
 SHOWN = 40
 """Operators, layers and refusals that are printed; `--json` has them all."""
 
@@ -53,9 +55,9 @@ def _print_gpu(gpu: dict[str, Any]) -> None:
         print(f"  layers    {gpu['error']}")
         return
     print(f"  loaded on {gpu['device']}: {len(gpu['layers'])} layers")
-    print(f"  memory    {gpu['activation_bytes']} bytes for activations")
+    print(f"  memory    {size_text(gpu['activation_bytes'])} for activations")
     if gpu["streamable_bytes"]:
-        print(f"  streaming {gpu['streamable_bytes']} bytes of weights can be streamed")
+        print(f"  streaming {size_text(gpu['streamable_bytes'])} of weights can be streamed")
     if gpu["refittable"]:
         names = gpu["refittable"][:SHOWN]
         more = " ..." if len(gpu["refittable"]) > SHOWN else ""
