@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from tests.precision.nets import Recorder, images, linear, overflowing, residual, rows
-from tests.stages.test_quantize import layer_norm
+from tests.stages.quantize.nets import layer_norm
 from trtbuild.errors import StageError
 from trtbuild.model.cases import Case, CaseWriter
 from trtbuild.model.inputs import Arrays

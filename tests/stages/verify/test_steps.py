@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -25,53 +22,12 @@ from tests.stages.running import (
     run_verify,
     verify_context,
 )
+from tests.stages.verify.staging import TOP1, failed, off_by, saved
 from trtbuild.cuda.probe import probe
-from trtbuild.errors import StageError
 from trtbuild.model.cases import CaseReader
 from trtbuild.stages import verify
 
 BACKEND = os.environ.get("TRTBUILD_TEST_BACKEND", "tensorrt_rtx")
-
-ROLES = ("exported", "rewritten", "quantized")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with the reference of the small network on labelled data."""
-    values = np.random.default_rng(2).standard_normal((6, 4)).astype(np.float32)
-    label = np.maximum(values @ WEIGHT, 0).argmax(1)
-    label[0] = (label[0] + 1) % 3  # one of six is wrong
-    np.savez(tmp_path / "data.npz", x=values, label=label)
-    path = save(mlp(), tmp_path / "source.onnx")
-    inputs = {"onnx": path, "exported": path, "dataset": tmp_path / "data.npz"}
-    run_reference(tmp_path, inputs, dataset={"kind": "npz"})
-    search = list(sys.path)
-    yield tmp_path
-    sys.path[:] = search
-    sys.modules.pop("metrics", None)
-
-
-def saved(folder: Path, *models: onnx.ModelProto) -> dict[str, Path]:
-    """Models as files, by the roles of the steps in order."""
-    return {
-        role: save(model, folder / f"{role}.onnx")
-        for role, model in zip(ROLES, models, strict=False)
-    }
-
-
-def failed(
-    folder: Path, files: Mapping[str, Path], **changed: Any
-) -> tuple[StageError, dict[str, Any], list[str]]:
-    """The error, the document and the warnings of a variant that does not pass."""
-    made = verify_context(folder, files, **changed)
-    with pytest.raises(StageError) as error:
-        verify.run(made)
-    assert isinstance(made.reporter, Recorder)
-    return error.value, document_of(made), made.reporter.warnings
-
-
-def off_by(factor: float) -> onnx.ModelProto:
-    return mlp(WEIGHT * np.float32(factor))
 
 
 def test_a_variant_that_computes_the_same_passes(folder: Path) -> None:
@@ -238,121 +194,6 @@ def test_nothing_is_said_of_the_precision_where_a_step_before_it_is_off(folder: 
     assert error.what.startswith("fp16 does not pass: surgery: ")
     assert "most is lost" not in error.hint
     assert document["keep_fp32"] == []
-
-
-TOP1 = {"kind": "top1", "output": "logits", "labels": "label", "min": 0.8}
-
-
-def test_accuracy_is_that_of_the_last_step_beside_the_sources(folder: Path) -> None:
-    turned = mlp(WEIGHT[:, [1, 2, 0]])
-    models = saved(folder, mlp(), turned)
-    error, document, _ = failed(
-        folder, models, tolerance={"max_abs": 100}, metrics={"accuracy": TOP1}
-    )
-    score = document["metrics"]["accuracy"]
-    assert score["source"] == pytest.approx(5 / 6)
-    assert score["value"] < 0.5
-    assert (score["step"], score["min"], score["passed"]) == ("surgery", 0.8, False)
-    assert error.what == (
-        f"fp32 does not pass: surgery: metric 'accuracy' is {score['value']:.6g}, below 0.8 "
-        "(the source model has 0.833333)"
-    )
-
-
-def test_a_metric_without_a_limit_is_reported(folder: Path) -> None:
-    document = run_verify(folder, saved(folder, mlp()), metrics={"accuracy": {**TOP1, "min": None}})
-    assert document["metrics"]["accuracy"] == {
-        "value": pytest.approx(5 / 6),
-        "source": pytest.approx(5 / 6),
-        "min": None,
-        "max": None,
-        "passed": True,
-        "step": "export",
-    }
-
-
-def hook(folder: Path, body: str, **options: Any) -> dict[str, Any]:
-    (folder / "metrics.py").write_text(f"def f(cases, **options):\n{body}")
-    return {"mine": {"hook": "metrics.py:f", "options": options, "min": None}}
-
-
-def test_a_hook_gets_the_cases_of_the_data(folder: Path) -> None:
-    body = (
-        "    assert len(cases) == 3 and cases[-1].extras['label'].shape == (2,)\n"
-        "    rows = sum(len(case.inputs['x']) for case in cases)\n"
-        "    return {'rows': rows, 'scale': options['scale'] * cases[0].outputs['logits'].size}\n"
-    )
-    document = run_verify(folder, saved(folder, mlp()), metrics=hook(folder, body, scale=2))
-    assert {name: score["value"] for name, score in document["metrics"].items()} == {
-        "mine.rows": 6,
-        "mine.scale": 12,
-    }
-
-
-def test_outputs_that_are_off_are_named_before_the_metric_that_they_spoil(folder: Path) -> None:
-    body = "    return sum(case.outputs['logits'].mean() for case in cases)\n"
-    weight = WEIGHT.copy()
-    weight[:, 1] = np.nan
-    error, document, _ = failed(
-        folder, saved(folder, mlp(), mlp(weight)), metrics=hook(folder, body)
-    )
-    assert error.what.startswith("fp32 does not pass: surgery: output 'logits' is NaN")
-    assert "metrics.py:f returned nan" in document["failures"][1]
-    assert document["metrics"] == {}
-
-
-@pytest.mark.parametrize(
-    ("body", "what"),
-    [
-        ("    return 1 / 0\n", "metrics.py:f raised ZeroDivisionError: division by zero"),
-        (
-            "    return None\n",
-            "metrics.py:f returned a NoneType, not a number or a dict of numbers",
-        ),
-        ("    return float('nan')\n", "metrics.py:f returned nan"),
-    ],
-)
-def test_a_hook_that_is_wrong_is_told(folder: Path, body: str, what: str) -> None:
-    error, document, _ = failed(folder, saved(folder, mlp()), metrics=hook(folder, body))
-    assert error.what == what
-    assert what in document["failures"][0]
-
-
-def test_no_nodes_are_named_to_keep_where_it_is_a_hook_that_is_wrong(folder: Path) -> None:
-    models = saved(folder, mlp(), mlp(), in_float16())
-    assert run_verify(folder, models, precision="fp16")["keep_fp32"]
-    wrong = hook(folder, "    return 1 / 0\n")
-    _, document, _ = failed(folder, models, precision="fp16", metrics=wrong)
-    assert document["keep_fp32"] == []
-
-
-@pytest.mark.parametrize(
-    ("metric", "what"),
-    [
-        ({**TOP1, "output": "logit"}, "there is no output 'logit' (did you mean 'logits'?)"),
-        (
-            {**TOP1, "labels": "labels"},
-            "the dataset has no labels 'labels' (did you mean 'label'?)",
-        ),
-    ],
-)
-def test_a_metric_over_what_is_not_there_is_told(
-    folder: Path, metric: dict[str, Any], what: str
-) -> None:
-    error, _, _ = failed(folder, saved(folder, mlp()), metrics={"accuracy": metric})
-    assert error.what == what
-    assert error.where == "metric 'accuracy'"
-
-
-def test_labels_that_do_not_fit_the_scores_are_told(folder: Path) -> None:
-    graph = mlp().graph
-    graph.node.append(helper.make_node("ReduceMax", ["product"], ["one"], keepdims=0))
-    graph.output.append(helper.make_tensor_value_info("one", onnx.TensorProto.FLOAT, []))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    error, _, _ = failed(
-        folder, saved(folder, model), metrics={"accuracy": {**TOP1, "output": "one"}}
-    )
-    assert error.what == "output 'one' of shape [] does not fit labels 'label' of shape [2]"
 
 
 def test_bfloat16_outputs_are_compared(tmp_path: Path) -> None:
