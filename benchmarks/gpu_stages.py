@@ -61,8 +61,6 @@ def measured(request: dict[str, Any]) -> dict[str, Any]:
             return {"error": str(error)}
         finally:
             gc.collect()
-            if "torch" in sys.modules:  # else PyTorch stops compiling after some models
-                sys.modules["torch"]._dynamo.reset()
         document: dict[str, Any] = json.loads((Path(outputs) / "benchmark.json").read_bytes())
         return document
 

@@ -22,7 +22,7 @@ from trtbuild.benchmark.onnx_subject import OnnxSubject
 from trtbuild.benchmark.settings import Settings
 from trtbuild.errors import StageError
 
-QUICK = Settings(rounds=3, round_ms=2)
+QUICK = Settings(rounds=8, round_ms=2)
 MODEL = """<ir_version: 9, opset_import: ["": 20]>
 agraph (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }"""
 VALUES = {"x": np.ones((2, 4), np.float32)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trtbuild.benchmark.interleave import Timed, interleave, ratio
+from trtbuild.benchmark.interleave import MIN_ROUNDS, Timed, interleave, ratio
 
 
 class Scripted:
@@ -36,6 +36,25 @@ def test_a_slow_subject_runs_two_queries_a_round_at_least() -> None:
     assert order[-1] == "slow2"
 
 
+class Waking(Scripted):
+    """Loads something in its first query."""
+
+    woken = False
+
+    def run(self, queries: int) -> Timed:
+        found = super().run(queries)
+        if not self.woken:
+            found.wall[0] += 200.0
+            self.woken = True
+        return found
+
+
+def test_a_slow_first_query_does_not_shorten_the_rounds() -> None:
+    order: list[str] = []
+    interleave([Waking("waking", 0.1, order)], rounds=1, round_ms=100)
+    assert order[-1] == "waking1000"
+
+
 def test_the_ratio_of_a_known_slowdown_lies_in_its_interval() -> None:
     random = np.random.default_rng(1)
     first = random.normal(1.0, 0.01, 30)
@@ -53,6 +72,15 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         found = ratio(random.normal(1.0, 0.02, 20), random.normal(1.05, 0.02, 20), seed=trial)
         hits += found.low <= 1.05 <= found.high
     assert hits >= 50  # 95 % of 60 is 57; the percentile method is a little short for 20 rounds
+
+
+def test_equal_engines_are_seldom_told_apart_by_the_fewest_rounds() -> None:
+    random = np.random.default_rng(4)
+    surely = 0
+    for trial in range(400):
+        found = ratio(*random.normal(1.0, 0.08, (2, MIN_ROUNDS)), seed=trial)
+        surely += found.low > 1
+    assert surely <= 20  # 2.5 % of 400 is 10; of two rounds it would be 115
 
 
 def test_drift_that_meets_both_alike_does_not_widen_the_interval() -> None:

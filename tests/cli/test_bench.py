@@ -158,7 +158,6 @@ def test_the_files_of_a_measurement_can_be_kept(bench: Any, engine: Path, tmp_pa
         ("--cuda-graph maybe", 2, "benchmark.cuda_graph: expected false, true, capture or runtime"),
         ("--gate p99=fast", 2, "benchmark.gates.p99: 'fast' is no limit"),
         ("--gate p99", 2, "--gate: 'p99' is no pair"),
-        ("--gate p99.9=1ms", 2, "benchmark.gates.p99.9: benchmark.percentiles does not have 99.9"),
         ("--shapes x", 2, "--shapes: 'x' is no shape"),
         ("--shapes x:1xa", 2, "--shapes: 'x:1xa' is no shape"),
         ("--input x=none.npy", 2, "none.npy: there is no such file"),
@@ -221,6 +220,37 @@ def test_shapes_that_nothing_says_are_those_of_the_engines_profile(
     assert request.options["points"] == [{"name": "opt", "shapes": {}}]
     _, request = bench(engine, "--recipe", recipe, "--profile-index", "0")
     assert [point["name"] for point in request.options["points"]] == ["min", "max"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reported"),
+    [
+        ((), [50.0, 99.9]),
+        (("--gate", "p50=1s"), [50.0, 99.9]),
+        (("--gate", "p99=1s"), [50.0, 99.0, 99.9]),
+        (("--percentiles", "90"), [50.0, 90.0]),
+        (("--percentiles", "90", "--gate", "throughput=1/s"), [90.0]),
+    ],
+)
+def test_percentiles_that_gates_are_about_are_reported(
+    bench: Any, engine: Path, tmp_path: Path, arguments: tuple[str, ...], reported: list[float]
+) -> None:
+    section = "benchmark: {percentiles: [50, 99.9], gates: {p50: 1s}}\n"
+    recipe = Project(tmp_path).tiny(RECIPE + section).folder / "tiny.yaml"
+    _, request = bench(engine, "--recipe", recipe, *arguments)
+    assert request.options["percentiles"] == reported
+
+
+def test_an_engine_to_compare_with_that_cannot_run_is_no_pass(
+    bench: Any, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = plan_file(tmp_path / "old.plan", fill=1)
+    gate = ("--against", old, "--gate", "regression=5%")
+    code, _ = bench(engine, *gate, missing="it was built for another GPU")
+    assert code is ExitCode.FAILED
+    assert "the accepted engine is not run beside this one: it was" in capsys.readouterr().err
+    assert bench(engine, "--against", engine, "--gate", "regression=5%")[0] is ExitCode.DONE
+    assert "engine.plan is the very engine that is measured" in capsys.readouterr().out
 
 
 def test_scalars_are_written_as_trtexec_writes_them(bench: Any, engine: Path) -> None:

@@ -33,7 +33,7 @@ verify: {{tolerance: {{fp32: {{cosine: 0.999}}}}}}
 benchmark:
   warmup: 50ms
   duration: 100ms
-  rounds: 2
+  rounds: 8
   baselines: [torch, torch_compile, onnxruntime]
   torch: {{factory: "net.py:Net", kwargs: {kwargs}}}
 """

@@ -19,7 +19,7 @@ benchmark:
   profile_index: 1
   inputs: {files: {x: values.npy}}
   baselines: [{kind: onnxruntime, provider: cpu, graph: variant}]
-  rounds: 5
+  rounds: 8
   warmup: 50ms
   duration: 200ms
 """

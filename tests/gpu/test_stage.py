@@ -199,7 +199,7 @@ def test_onnxruntime_is_a_baseline_and_one_that_cannot_run_is_told(
     model = SMALL.save(tmp_path / "model.onnx")
     specs = [{"kind": "onnxruntime", "provider": "cpu", "threads": 1}, {"kind": "torch"}]
     document = benchmark(
-        engines(SMALL), tmp_path, {"model": model}, baselines=specs, rounds=4, round_ms=20
+        engines(SMALL), tmp_path, {"model": model}, baselines=specs, rounds=8, round_ms=20
     )
     found = check(document)["baselines"]
     (other,) = found["others"]
@@ -231,7 +231,7 @@ def test_pytorch_is_a_baseline_eager_and_compiled(engines: Builder, tmp_path: Pa
     source = {"kind": "torch", "factory": "net.py:net", "kwargs": {}}
     specs = [{"kind": "torch"}, {"kind": "torch_compile"}, {"kind": "torch", "dtype": "float16"}]
     document = benchmark(
-        engines(SMALL), tmp_path, source=source, baselines=specs, rounds=4, round_ms=20
+        engines(SMALL), tmp_path, source=source, baselines=specs, rounds=8, round_ms=20
     )
     found = check(document)["baselines"]
     assert found["missing"] == []

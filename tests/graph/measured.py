@@ -36,6 +36,7 @@ class Executor:
     engine: bytes = b"engine"
     compute: float = 1.0
     slower: float | None = None  # the ratio to the accepted engine, where one is given
+    missing: str = ""  # why the accepted engine is not run
     error: StageError | None = None  # of every stage
     requests: list[Request] = field(default_factory=list)
 
@@ -72,7 +73,9 @@ class Executor:
         accepted = request.inputs.get("accepted")
         engine = request.inputs["engine"]
         another = accepted is not None and accepted.read_bytes() != engine.read_bytes()
-        if another and self.slower is not None:
+        if another and self.missing:
+            measured["regression_missing"] = self.missing
+        elif another and self.slower is not None:
             low, high = self.slower - 0.01, self.slower + 0.01
             measured["regression"] = {"estimate": self.slower, "low": low, "high": high}
         document = result(measured)

@@ -50,7 +50,7 @@ def test_the_options_are_those_of_the_stage_and_all_of_them(folder: Path) -> Non
 
 def test_every_key_arrives_at_its_option(folder: Path) -> None:
     options = measured(
-        "{warmup: 1s, duration: 1.5s, sleep: 2ms, idle: 3ms, round: 50ms, rounds: 4, streams: 2,"
+        "{warmup: 1s, duration: 1.5s, sleep: 2ms, idle: 3ms, round: 50ms, rounds: 9, streams: 2,"
         " threads: true, transfers: false, overlap: false, spin_wait: false, cuda_graph: capture,"
         " allocation: runtime, persistent_cache_ratio: 1, runtime_cache: true, profile: true,"
         " kernel_specialization: lazy, time_deserialize: true, export: [layers], percentiles: [50],"
@@ -63,7 +63,7 @@ def test_every_key_arrives_at_its_option(folder: Path) -> None:
         sleep_ms=2,
         idle_ms=3,
         round_ms=50,
-        rounds=4,
+        rounds=9,
         streams=2,
         threads=True,
         transfers=False,

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from trtbuild.cuda.errors import CudaError
 from trtbuild.cuda.probe import DeviceFacts
 from trtbuild.stages import benchmark
 from trtbuild.stages.base import StageContext
@@ -60,10 +61,16 @@ FLAVOUR = SimpleNamespace(
 
 
 class Native:
-    """An ICudaEngine; the plan says {"inputs": [{name, min, opt, max}], "ms", "streamed"}."""
+    """An ICudaEngine; the plan says {"inputs": [{name, min, opt, max}], "ms", "streamed"}, and
+    "fails": the CUresult of what is allocated once it is loaded.
+    """
+
+    loaded: ClassVar[list[Native]] = []
 
     def __init__(self, plan: bytes) -> None:
         self.plan: Any = json.loads(plan)
+        self.fails = self.plan.get("fails")
+        self.loaded.append(self)
         self.names = [item["name"] for item in self.plan["inputs"]] + ["y"]
         self.num_io_tensors = len(self.names)
         self.num_optimization_profiles = 1
@@ -156,14 +163,30 @@ class Event:
         return self.at - other.at
 
 
+class DriverError(Exception):
+    """What a provider of the CUDA layer raises, which only `converted` makes a CudaError of."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Device:
-    """A device of the CUDA layer."""
+    """A device of the CUDA layer; memory for an engine may fail, with a CUresult."""
 
     facts, provider = FACTS, "pretended"
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        yield
+        with self.converted():
+            yield
+
+    @contextmanager
+    def converted(self) -> Iterator[None]:
+        try:
+            yield
+        except DriverError as error:
+            raise CudaError("cuMemAlloc", error.code, "out of memory") from error
 
     def stream(self) -> Any:
         nothing = {"synchronize": lambda: None, "wait_for_event": lambda _: None}
@@ -173,6 +196,8 @@ class Device:
         return Event()
 
     def memory(self, size: int) -> Any:
+        if Native.loaded and Native.loaded[-1].fails is not None:
+            raise DriverError(Native.loaded[-1].fails)
         return SimpleNamespace(address=4096, size=size, free=lambda: None)
 
     def pinned(self, size: int) -> Any:
@@ -209,6 +234,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device()
     # The process keeps one logger for each backend: the real one must not meet this one's.
     monkeypatch.setattr("trtbuild.trt.logger._routers", {})
+    monkeypatch.setattr(Native, "loaded", [])
     monkeypatch.setattr("trtbuild.stages.benchmark.open_device", lambda **_: device)
     monkeypatch.setattr("trtbuild.trt.engine.load_backend", lambda _: FLAVOUR)
     monkeypatch.setattr("trtbuild.trt.engine.load_plan", lambda path, _: path.read_bytes())

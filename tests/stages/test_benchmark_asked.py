@@ -12,8 +12,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.stages.pretended import engine, measured, pretend
+from tests.stages.pretended import Clock, Native, engine, measured, pretend
 from trtbuild.benchmark.gates import Outcome, judge
+from trtbuild.cuda.errors import CudaError
 from trtbuild.errors import StageError
 from trtbuild.recipe.gates import parse_gates
 from trtbuild.recipe.schema import schema_text
@@ -65,6 +66,51 @@ def test_an_accepted_engine_that_takes_other_inputs_keeps_no_time_from_being_mea
     assert why in message
     assert "trtbuild accept" in message
     assert any(why in warning for warning in warnings)
+
+
+def test_an_accepted_engine_without_room_loses_no_measurement(tmp_path: Path) -> None:
+    points = [{"name": str(rows), "shapes": {"x": [rows, 4]}} for rows in (1, 2)]
+    accepted = engine(fails=2)
+    document, warnings = measured(tmp_path, engine(), {"accepted": accepted}, points=points)
+    assert [native.plan for native in Native.loaded] == [engine(), accepted]
+    for point in document["points"]:
+        assert point["metrics"]["gpu_compute"]["median"] > 0
+        assert "out of memory" in point["regression_missing"]
+    assert sum("the accepted engine is not run" in warning for warning in warnings) == 2
+
+
+def test_a_gpu_that_is_lost_beside_the_accepted_engine_is_no_reason_but_the_end(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(CudaError):
+        measured(tmp_path, engine(), {"accepted": engine(fails=719)})
+
+
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [
+        ([9, 4], r"the shapes of 'late' are outside optimization profile 0: 'x' is \[9, 4\]"),
+        ([10**19, 4], "outside optimization profile 0"),
+        ([2, 4, 1], "of rank 3 instead of 2"),
+    ],
+)
+def test_shapes_are_looked_at_before_anything_is_measured(
+    tmp_path: Path, shape: list[int], why: str
+) -> None:
+    points = [{"name": "good", "shapes": {"x": [2, 4]}}, {"name": "late", "shapes": {"x": shape}}]
+    before = Clock.ms
+    with pytest.raises(StageError, match=why):
+        measured(tmp_path, engine(), points=points)
+    assert Clock.ms == before
+
+
+def test_a_file_of_other_shapes_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    np.save(tmp_path / "values.npy", np.zeros((2, 4), np.float32))
+    points = [{"name": str(rows), "shapes": {"x": [rows, 4]}} for rows in (2, 3)]
+    before = Clock.ms
+    with pytest.raises(StageError, match=r"'x' is \[2, 4\] in this file, \[3, 4\] is measured"):
+        measured(tmp_path, engine(), {"input.x": tmp_path / "values.npy"}, points=points)
+    assert Clock.ms == before
 
 
 def test_an_accepted_engine_runs_under_the_same_weight_streaming_budget(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from tests.model.nets import WEIGHT, mlp, save, with_plugin
 from tests.stages.running import Recorder, X, run_reference
 from trtbuild.errors import StageError
 from trtbuild.model.cases import CaseReader
+from trtbuild.trt.runtime import Runner
+from trtbuild.trt.tensors import Tensor
 
 NET = """\
 import torch
@@ -69,6 +72,35 @@ def test_shapes_of_profiles_come_once_for_each_profile_that_takes_them(
     assert all(sizes.count(size) == 1 for size in (1, 6, 8))
     assert ("max of profile 0", 4) in further
     assert ("min of profile 1", 4) in further
+
+
+@pytest.mark.parametrize(
+    "profiles",
+    [
+        [(1, 8, 16), (4, 6, 8)],
+        [(1, 8, 16), (2, 4, 16), (4, 4, 4)],
+        [(1, 1, 8), (1, 4, 8), (1, 8, 8)],
+        [(4, 4, 4), (1, 8, 16)],
+    ],
+)
+def test_each_profile_runs_at_its_own_shapes_also_inside_another(
+    tmp_path: Path, model: dict[str, Path], profiles: list[tuple[int, int, int]]
+) -> None:
+    sizes = [dict(zip(("min", "opt", "max"), [[n, 4] for n in p], strict=True)) for p in profiles]
+    given = [{"x": shapes} for shapes in sizes]
+    run_reference(tmp_path, model, dataset={"kind": "random", "seed": 0}, profiles=given)
+    reader = read(tmp_path)
+    x = Tensor("x", True, "float32", (-1, 4), on_host=False)
+    engine: Any = SimpleNamespace(
+        inputs=(x,),
+        profiles=len(profiles),
+        ranges=lambda index: {"x": tuple((n, 4) for n in profiles[index])},
+    )
+    runner = Runner(engine, None)  # type: ignore[arg-type] # nothing is run
+    ran = {
+        (runner._profile(reader.inputs(n)), len(reader.inputs(n)["x"])) for n in range(len(reader))
+    }
+    assert ran >= {(index, size) for index, shapes in enumerate(profiles) for size in shapes}
 
 
 def test_cases_are_the_three_shapes_and_then_the_data(

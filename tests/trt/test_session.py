@@ -71,6 +71,7 @@ class Context:
         self.inputs = [name for name in strides if name != "y"]
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
+        self.aliases: dict[str, str] = {}  # output -> the input whose memory it updates
         self.allocator: Any = None
 
     @property
@@ -131,6 +132,7 @@ def session(context: Any, rank: int = 4) -> Session:
         inputs=inputs,
         outputs=outputs,
         tensors=inputs + outputs,
+        aliased_input=lambda output: context.aliases.get(output.name),
         ranges=lambda _: dict.fromkeys(context.inputs, ((0,) * rank, (1,) * rank, (99,) * rank)),
         path=Path("engine.plan"),
         flavour=SimpleNamespace(module=SimpleNamespace(TensorFormat=FORMATS)),
@@ -217,6 +219,16 @@ def test_buffers_hold_the_padding_of_the_last_row_too() -> None:
     made.prepare({"x": values(1, 1, 2, 5)})
     sizes = {name: buffer.needed.size for name, buffer in made._buffers.items()}
     assert sizes == {"x": 2 * 8 * 4, "y": 2 * 8 * 4}
+
+
+def test_an_output_that_updates_an_input_is_bound_to_its_memory() -> None:
+    context = Context({"x": chw, "w": chw, "y": chw}, kernel=lambda x, w: x + w)
+    context.aliases = {"y": "x"}
+    made = session(context)
+    for shape in ((2, 3, 4, 5), (1, 3, 2, 2), (5, 3, 4, 5)):
+        given, added = values(*shape), np.ones(shape, np.float32)
+        assert np.allclose(made.run({"x": given, "w": added})["y"], given + 1)
+        assert context.addresses["y"] == context.addresses["x"] != context.addresses["w"]
 
 
 class Undecided(Context):

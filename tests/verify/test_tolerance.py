@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from trtbuild.model.compare import Tally, compare
 from trtbuild.verify.tolerance import DEFAULTS, judge, told_apart
@@ -58,3 +59,20 @@ def test_a_difference_that_no_limit_allows_is_the_worst() -> None:
     nan = judge("y", tally(np.array([np.nan]), np.array([1.0])), {"max_abs": 9}, "fp32")[0]
     far = judge("y", tally(np.array([-9e9]), np.array([1.0])), {}, "fp32")[0]
     assert nan.severity > far.severity
+
+
+def test_the_worst_is_what_is_furthest_beyond_its_limit_whatever_its_metric() -> None:
+    index = np.arange(1000)
+    flipped = index.copy()
+    flipped[:12] += 1  # 0.988 equal, 0.99 asked
+    random = np.random.default_rng(0)
+    scores = random.normal(size=1000)
+    wrong = scores + random.normal(scale=0.7, size=1000)
+    (little,) = judge("index", tally(flipped, index), {}, "fp16")
+    (much,) = judge("scores", tally(wrong, scores), {}, "fp16")
+    assert (little.metric, much.metric) == ("equal", "cosine")
+    assert 0 < little.severity < 2 < 20 < much.severity
+    (noisy,) = judge("scores", tally(wrong, scores), {"snr_db": 27.0}, "fp16")
+    assert 20 < noisy.severity < 27
+    (far,) = judge("scores", tally(scores + 10.0, scores), {"max_abs": 0.1}, "fp16")
+    assert far.severity == pytest.approx(40.0)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trtbuild.benchmark.inputs import load_inputs
+from trtbuild.benchmark.inputs import input_from_file, load_inputs
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Shape
 from trtbuild.recipe.problems import did_you_mean, listed
-from trtbuild.trt.engine import Engine
+from trtbuild.trt.engine import Engine, require_shapes
 from trtbuild.trt.tensors import Array
 
 FILE_ROLE = "input."
@@ -30,15 +30,22 @@ class Asked:
         """Names and shapes: as `points` says, else the recipe's opt shapes.
 
         An input that has no shape there has the opt shape of the optimization profile. Raises
-        StageError for shapes and files of inputs that the engine lacks.
+        StageError for shapes outside that profile, for files that do not have these shapes, and for
+        shapes and files of inputs that the engine lacks: before anything is measured.
         """
         given = self._given()
         self._require_known((*self._files(), *(key for _, shapes in given for key in shapes)))
         ranges = self.engine.ranges(profile)
-        return [
+        found = [
             (name, {key: shapes.get(key, opt) for key, (_, opt, _) in ranges.items()})
             for name, shapes in given
         ]
+        for name, shapes in found:
+            require_shapes(self.engine, shapes, profile, f" of '{name}'")
+            for tensor in self.engine.inputs:
+                if tensor.name in self._files():
+                    input_from_file(self._files()[tensor.name], tensor, shapes[tensor.name])
+        return found
 
     def values(self, shapes: dict[str, Shape], profile: int) -> dict[str, Array]:
         """The values of every input at these shapes; raises StageError as load_inputs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,6 +126,7 @@ def measure_baselines(
 
     A baseline that cannot be run, or fails on the way, is left out with a warning and its reason.
     """
+    _forget_compiled()
     subjects: list[_Guarded] = []
     missing: list[Any] = []
 
@@ -161,6 +163,15 @@ def measure_baselines(
         ],
         "missing": missing,
     }
+
+
+def _forget_compiled() -> None:
+    """Have torch.compile specialize for these shapes, as it does for the first that it sees.
+
+    At others it would take what it compiled before, made general, or stop compiling.
+    """
+    if "torch._dynamo" in sys.modules:
+        sys.modules["torch._dynamo"].reset()
 
 
 class _FailedError(Exception):

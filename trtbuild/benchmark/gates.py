@@ -41,11 +41,17 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """What a regression gate comes to where no accepted engine was run beside the new one."""
+    """What a regression gate comes to where no accepted engine was run beside the new one.
+
+    `not_run` is what it comes to where there is one that cannot be run, and `remedy` the end of
+    what is said then.
+    """
 
     outcome: Outcome
     value: float | None
     message: str
+    not_run: Outcome = Outcome.UNCLEAR
+    remedy: str = "; if this one is right: `trtbuild accept`"
 
 
 NOTHING_ACCEPTED = Instead(
@@ -116,11 +122,8 @@ def _judge_regression(gate: Gate, point: Any, instead: Instead) -> Judgement:
     """
     found = point.get("regression")
     if missing := point.get("regression_missing"):
-        message = (
-            f"the accepted engine is not run beside this one: {missing}; if this one is right: "
-            "`trtbuild accept`"
-        )
-        return Judgement(gate, point["name"], Outcome.UNCLEAR, None, message)
+        message = f"the accepted engine is not run beside this one: {missing}{instead.remedy}"
+        return Judgement(gate, point["name"], instead.not_run, None, message)
     if found is None:
         return Judgement(gate, point["name"], instead.outcome, instead.value, instead.message)
     change = (found["estimate"] - 1) * 100

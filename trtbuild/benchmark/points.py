@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from trtbuild.benchmark.baselines import Source, make_baseline, measure_baselines
 from trtbuild.benchmark.exports import outputs_json, profile_json, times_json
-from trtbuild.benchmark.interleave import interleave, ratio
 from trtbuild.benchmark.layers import layer_table
 from trtbuild.benchmark.measure import measure_engine
 from trtbuild.benchmark.profile_run import profile_layers
@@ -20,21 +16,11 @@ from trtbuild.benchmark.result import point_part
 from trtbuild.benchmark.settings import Settings
 from trtbuild.benchmark.subjects import EngineSubject
 from trtbuild.cuda.nvml import Monitor, foreign_processes, state_part, state_warnings
-from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options, Shape
 from trtbuild.trt.contexts import Contexts
 from trtbuild.trt.engine import Engine
 from trtbuild.trt.layers import layer_facts
 from trtbuild.trt.tensors import Array
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The engine that was accepted before, or why it cannot be run; another than the measured."""
-
-    digest: str
-    ready: tuple[Engine, Contexts] | None
-    problem: str = ""
 
 
 @dataclass(slots=True)
@@ -46,7 +32,6 @@ class PointRun:
     settings: Settings
     source: Source
     baselines: Sequence[Options]
-    accepted: Accepted | None
     monitor: Monitor | None
     earlier: tuple[int, ...]  # processes on the GPU before this one
     warn: Callable[[str], None]
@@ -79,11 +64,6 @@ class PointRun:
             self.files.update({file: text for file, text in exports.items() if text})
         if self.baselines:
             part["baselines"] = self._baselines(inputs)
-        if self.accepted is not None:
-            part |= self._regression(self.accepted, inputs)
-            if missing := part.get("regression_missing"):
-                texts: Any = part["warnings"]
-                texts.append(f"the accepted engine is not run beside this one: {missing}")
         return part
 
     def _gpu(self, before: Any, since: int, part: Options) -> Options | None:
@@ -101,7 +81,9 @@ class PointRun:
         }
 
     def _baselines(self, inputs: dict[str, Array]) -> Options:
-        subject = self._subject("engine", self.engine, self.contexts, inputs)
+        subject = EngineSubject("engine", self.engine, self.contexts, self.settings, inputs)
+        for text in subject.warnings:
+            self.warn(f"engine: {text}")
         try:
             return measure_baselines(
                 subject,
@@ -112,39 +94,3 @@ class PointRun:
             )
         finally:
             subject.free()
-
-    def _regression(self, accepted: Accepted, inputs: dict[str, Array]) -> Options:
-        """The ratio of the GPU times, new engine to accepted one, from runs in turn.
-
-        Where the accepted one does not take these inputs, which its successor may have changed,
-        there is no ratio but the reason.
-        """
-        if accepted.ready is None:
-            return {"regression_missing": accepted.problem}
-        settings = self.settings
-        with ExitStack() as stack:
-            try:
-                old = self._subject("accepted", *accepted.ready, inputs)
-            except StageError as error:
-                return {"regression_missing": error.what}
-            stack.callback(old.free)
-            new = self._subject("engine", self.engine, self.contexts, inputs)
-            stack.callback(new.free)
-            rounds = interleave([old, new], rounds=settings.rounds, round_ms=settings.round_ms)
-        medians = [side.medians("gpu") for side in rounds]
-        found = {
-            "accepted": accepted.digest,
-            "accepted_median_ms": float(np.median(medians[0])),
-            "median_ms": float(np.median(medians[1])),
-            "rounds": settings.rounds,
-            **asdict(ratio(medians[0], medians[1])),
-        }
-        return {"regression": found}
-
-    def _subject(
-        self, name: str, engine: Engine, contexts: Contexts, inputs: dict[str, Array]
-    ) -> EngineSubject:
-        subject = EngineSubject(name, engine, contexts, self.settings, inputs)
-        for text in subject.warnings:
-            self.warn(f"{name}: {text}")
-        return subject

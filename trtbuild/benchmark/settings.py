@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from trtbuild.benchmark.interleave import MIN_ROUNDS
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Options
 
@@ -76,7 +77,7 @@ def settings_of(options: Options) -> Settings:
 
 def _problems(settings: Settings) -> list[str]:
     limits = {"warmup_ms": 0, "duration_s": 0, "iterations": 1, "streams": 1, "sleep_ms": 0}
-    limits |= {"idle_ms": 0, "optimization_profile": 0, "rounds": 2, "round_ms": 1}
+    limits |= {"idle_ms": 0, "optimization_profile": 0, "rounds": MIN_ROUNDS, "round_ms": 1}
     found = [
         f"{name} is {getattr(settings, name)}, it must be {least} or more"
         for name, least in limits.items()

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from trtbuild.cli.bench_options import (
     given_keys,
     options_of,
     points_from,
+    with_gates,
 )
 from trtbuild.cli.common import add_json, require_file
 from trtbuild.errors import ExitCode, StoreError, UsageError
@@ -107,6 +109,8 @@ def main(options: argparse.Namespace) -> ExitCode:
     recipe = load_recipes([options.recipe])[0] if options.recipe else None
     bench = _bench(options, given, header.kind, recipe)
     gates = _gates(given, recipe, bench)
+    reported: Any = with_gates(bench.options["percentiles"], gates)  # type: ignore[arg-type]
+    bench = replace(bench, options={**bench.options, "percentiles": reported})
     devices_for(bench)  # before anything is written
     if options.out is not None:
         _require_room(options.out)  # what cannot be kept should not be measured first
@@ -120,7 +124,7 @@ def main(options: argparse.Namespace) -> ExitCode:
         _keep(execution.outputs, options.out)
         if options.runtime_cache_file is not None:
             _copy(execution.outputs / "runtime.cache", options.runtime_cache_file)
-    judged = _judged(result, gates)
+    judged = _judged(result, gates, options.against)
     failed = any(judgement.outcome.value == "failed" for judgement in judged)
     exit_code = ExitCode.FAILED if failed else ExitCode.DONE
     _report(options, result, judged, exit_code)
@@ -234,11 +238,14 @@ def _copy(file: Path, target: Path) -> None:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(target)) from error
 
 
-def _judged(result: Any, gates: Mapping[str, Any]) -> tuple[Judgement, ...]:
+def _judged(result: Any, gates: Mapping[str, Any], against: Path | None) -> tuple[Judgement, ...]:
     from trtbuild.benchmark.gates import Instead, Outcome, judge
     from trtbuild.recipe.gates import parse_gates
 
     instead = Instead(Outcome.UNCLEAR, None, "there is nothing to compare with: --against ENGINE")
+    if against is not None:  # it was asked for, so that a run without it is no pass
+        text = f"{against} is the very engine that is measured"
+        instead = Instead(Outcome.PASSED, 0.0, text, not_run=Outcome.FAILED, remedy="")
     try:
         return judge(result, parse_gates(gates), instead)
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from trtbuild.cli.common import require_file
 from trtbuild.errors import RecipeError, UsageError
 from trtbuild.recipe.benchmark_section import benchmark_section, option_names
 from trtbuild.recipe.check_benchmark import check_benchmark
+from trtbuild.recipe.gates import parse_gates
 from trtbuild.recipe.model import Input, Options, dotted_key
-from trtbuild.recipe.problems import Problem, did_you_mean
+from trtbuild.recipe.problems import BadKey, Problem, did_you_mean
 from trtbuild.recipe.reference import resolved
 from trtbuild.recipe.schema import schema
 from trtbuild.recipe.validate import validate
@@ -77,6 +78,15 @@ def options_of(given: dict[str, Any], base: Options, inputs: tuple[Input, ...]) 
     stage = benchmark_section(given, inputs).options  # type: ignore[arg-type] # it was checked
     names = {name for key in given for name in option_names(key)}
     return {**stage, **base, **{name: stage[name] for name in names}}
+
+
+def with_gates(percentiles: Iterable[float], gates: Mapping[str, Any]) -> list[float]:
+    """The percentiles to report, with those that gates are about; wrong gates are about none."""
+    try:
+        wanted = [gate.percentage for gate in parse_gates(gates)]
+    except BadKey:
+        wanted = []
+    return sorted({*percentiles, *(percentage for percentage in wanted if percentage is not None)})
 
 
 def points_from(
@@ -163,6 +173,8 @@ def _check(found: dict[str, Any]) -> None:
         # What only a build could make wrong is the engine's to refuse.
         build = {"refit": "all", "weight_streaming": True, "profiles": [{}] * 1024}
         whole |= {"build": build, "model": {}}
+        wanted = with_gates(found.get("percentiles", ()), found.get("gates", {}))
+        whole["benchmark"] = {**found, "percentiles": wanted}
         problems = list(
             check_benchmark(whole, lambda *_: None, lambda *_: iter(()), inputs_right=False)
         )

@@ -79,7 +79,7 @@ class _Memory:
     def free(self) -> None:
         address, self.address = self.address, 0
         if address:
-            _checked("cuMemFree", cuda.cuMemFree(address))
+            cuda.cuMemFree(address)  # where that fails something failed before, which says more
 
     def __del__(self) -> None:
         if getattr(self, "address", 0):
@@ -111,7 +111,7 @@ class CudaPythonDevice:
         self.provider = f"cuda-python {version('cuda-bindings')}"
         self._driver = cast("Driver", load_driver())  # it is there: facts came from it
         self._retained = False
-        with self._converted():
+        with self.converted():
             _checked("cuInit", cuda.cuInit(0))
             self._native = _checked("cuDeviceGet", cuda.cuDeviceGet(facts.ordinal))
             self._context = _checked(
@@ -121,15 +121,15 @@ class CudaPythonDevice:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        with self._converted():
+        with self.converted():
             _checked("cuCtxPushCurrent", cuda.cuCtxPushCurrent(self._context))
             try:
                 yield
             finally:
-                _checked("cuCtxPopCurrent", cuda.cuCtxPopCurrent())
+                cuda.cuCtxPopCurrent()
 
     @contextmanager
-    def _converted(self) -> Iterator[None]:
+    def converted(self) -> Iterator[None]:
         try:
             yield
         except _Failure as error:
@@ -187,5 +187,4 @@ class CudaPythonDevice:
         """Releases the primary context; what was made on this device is freed before."""
         if self._retained:
             self._retained = False
-            with self._converted():
-                _checked("cuDevicePrimaryCtxRelease", cuda.cuDevicePrimaryCtxRelease(self._native))
+            cuda.cuDevicePrimaryCtxRelease(self._native)

@@ -74,6 +74,9 @@ class Device(Protocol):
     # Makes the context current in this thread, and turns the provider's exceptions into CudaError.
     def current(self) -> AbstractContextManager[None]: ...
 
+    # That turning alone, for who catches errors while the context is current.
+    def converted(self) -> AbstractContextManager[None]: ...
+
     def stream(self) -> Stream: ...
 
     # `spin` waits by polling: quicker by some microseconds, and a core is busy.

@@ -28,8 +28,11 @@ class DriverGraph:
             raise CudaError("cuGraphLaunch", code, self._driver.text_of(code))
 
     def free(self) -> None:
-        """Destroys the executable; it must not be running."""
-        self._driver("cuGraphExecDestroy", self._executable)
+        """Destroys the executable; it must not be running.
+
+        Never raises: where that fails something failed before, which says more.
+        """
+        self._driver.function("cuGraphExecDestroy")(self._executable)
 
 
 def begin_capture(driver: Driver, stream: int) -> None:

@@ -44,13 +44,13 @@ class PyCudaDevice:
         self.facts = facts
         self.provider = f"pycuda {pycuda.VERSION_TEXT}"
         self._driver = cast("Driver", load_driver())  # it is there: facts came from it
-        with self._converted():
+        with self.converted():
             cuda.init()
             self._context: Any = cuda.Device(facts.ordinal).retain_primary_context()
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        with self._converted():
+        with self.converted():
             self._context.push()
             try:
                 yield
@@ -58,7 +58,7 @@ class PyCudaDevice:
                 cuda.Context.pop()
 
     @contextmanager
-    def _converted(self) -> Iterator[None]:
+    def converted(self) -> Iterator[None]:
         try:
             yield
         except cuda.Error as error:
@@ -104,6 +104,6 @@ class PyCudaDevice:
     def close(self) -> None:
         """Releases the primary context; what was made on this device is freed before."""
         if self._context is not None:
-            with self._converted():
+            with self.converted():
                 self._context.detach()
             self._context = None

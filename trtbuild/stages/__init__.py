@@ -102,7 +102,7 @@ STAGES: dict[str, Stage] = {
         Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), _surgery),
         Stage(
             "reference",
-            2,
+            3,
             "trtbuild.stages.reference",
             (Output("reference", ("reference.json", "reference.npz")),),
             lambda options: (*_source(options), *_data(options)),
@@ -136,7 +136,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "verify",
-            5,
+            6,
             "trtbuild.stages.verify",
             (Output("result", ("verify.json",)),),
             _verify,
@@ -144,7 +144,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "benchmark",
-            3,
+            4,
             "trtbuild.stages.benchmark",
             (Output("result", ("benchmark.json", *MEASURED), optional=MEASURED),),
             _benchmark,

@@ -9,7 +9,8 @@ from typing import Any
 
 from trtbuild.benchmark.asked import Asked
 from trtbuild.benchmark.baselines import Source
-from trtbuild.benchmark.points import Accepted, PointRun
+from trtbuild.benchmark.points import PointRun
+from trtbuild.benchmark.regression import Accepted, Ready
 from trtbuild.benchmark.result import FORMAT, EngineIdentity, device_part, engine_part, host_part
 from trtbuild.benchmark.settings import Settings, settings_of
 from trtbuild.cuda.device import open_device
@@ -65,11 +66,11 @@ def _measured(context: StageContext, settings: Settings, stack: ExitStack) -> Op
         settings=settings,
         source=_source(context),
         baselines=options.get("baselines") or (),
-        accepted=_accepted(context, engine, identity.digest, settings),
         monitor=gpu,
         earlier=earlier,
         warn=context.reporter.warn,
     )
+    accepted = _accepted(context, engine, identity.digest, settings)
     document: Options = {
         "format": FORMAT,
         "engine": engine_part(identity, engine),
@@ -79,7 +80,7 @@ def _measured(context: StageContext, settings: Settings, stack: ExitStack) -> Op
         "weight_streaming_bytes": streaming,
         "runtime_cache_taken": taken,
         "load": _load_times(context, engine, settings),
-        "points": _points(context, point_run),
+        "points": _points(context, point_run, accepted),
     }
     for name, text in point_run.files.items():
         _write(context.outputs / name, text)
@@ -95,18 +96,25 @@ def _watched(stack: ExitStack) -> tuple[Monitor | None, tuple[int, ...]]:
     return found, found.state().processes if found is not None else ()
 
 
-def _points(context: StageContext, point_run: PointRun) -> list[Any]:
+def _points(context: StageContext, point_run: PointRun, accepted: Accepted | None) -> list[Any]:
     asked = Asked(context.options, context.inputs, point_run.engine)
     profile = point_run.settings.optimization_profile
     wanted = asked.points(profile)
-    found = []
+    found: list[Any] = []
     for number, (name, shapes) in enumerate(wanted):
         context.reporter.progress(f"measuring {name}", number / len(wanted))
-        part = point_run.measure(name, shapes, asked.values(shapes, profile))
-        texts: Any = part["warnings"]
-        for text in texts:
+        found.append(point_run.measure(name, shapes, asked.values(shapes, profile)))
+        for text in found[-1]["warnings"]:
             context.reporter.warn(f"{name}: {text}")
-        found.append(part)
+    if accepted is not None:
+        for part, (name, shapes) in zip(found, wanted, strict=True):
+            context.reporter.progress(f"measuring {name} beside the accepted engine", None)
+            new = point_run.engine, point_run.contexts
+            part |= accepted.beside(new, point_run.settings, asked.values(shapes, profile))
+            if missing := part.get("regression_missing"):
+                text = f"the accepted engine is not run beside this one: {missing}"
+                part["warnings"].append(text)
+                context.reporter.warn(f"{name}: {text}")
     return found
 
 
@@ -136,13 +144,14 @@ def _accepted(
     if before == digest:
         return None
     plugins = plugins_of(context.inputs)
-    try:
+
+    def load() -> Ready:
         accepted = deserialise(path, engine.flavour, engine.device, engine.log, plugins)
         _require_profile(accepted, settings)
         contexts, _, _ = _contexts(context, accepted, settings)
-    except StageError as error:
-        return Accepted(before, None, error.what)
-    return Accepted(before, (accepted, contexts))
+        return accepted, contexts
+
+    return Accepted(before, load, context.reporter.warn)
 
 
 def _require_profile(engine: Engine, settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, islice, product
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -88,19 +88,19 @@ def _cases(demand: Demand, profiles: tuple[Inputs, ...]) -> Iterator[tuple[str, 
 def _sizes(own: Inputs, profiles: tuple[Inputs, ...]) -> Iterator[tuple[str, str, Inputs]]:
     """Kind, size and inputs of each case.
 
-    The recipe's own shapes come once each, opt rather than others. Those of a profile come again
-    for each further profile that takes them: an engine runs them on one after the other.
+    The recipe's own shapes come once each, opt rather than others. Those of a profile come until
+    they were there for each profile that takes them, since an engine runs them on one after the
+    other: so each profile runs at its own min, opt and max.
     """
     shapes = {size: _shapes(own, size) for size in SIZES}
     wanted = [size for size in SIZES if size == "opt" or shapes[size] != shapes["opt"]]
     yield from ((size, size, own) for size in wanted)
     made = Counter(shapes[size] for size in wanted)
-    for index, inputs in enumerate(profiles):
-        for size in SIZES:
-            found = _shapes(inputs, size)
-            if made[found] < sum(_takes(profile, found) for profile in profiles):
-                made[found] += 1
-                yield f"{size} of profile {index}", size, inputs
+    for (index, inputs), size in product([*enumerate(profiles)] * len(profiles), SIZES):
+        found = _shapes(inputs, size)
+        if made[found] < sum(_takes(profile, found) for profile in profiles):
+            made[found] += 1
+            yield f"{size} of profile {index}", size, inputs
 
 
 def _shapes(inputs: Inputs, size: str) -> tuple[Shape, ...]:

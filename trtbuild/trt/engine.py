@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from trtbuild.trt.header import read_plan_header
 from trtbuild.trt.logger import Log, recording
 from trtbuild.trt.plugins import NONE, Plugins, load_plugins
 from trtbuild.trt.refusal import check_header
-from trtbuild.trt.tensors import Ranges, Tensor
+from trtbuild.trt.tensors import Ranges, Tensor, shape_problems
 
 WRONG_MACHINE = Explanation(
     "",
@@ -58,6 +58,15 @@ class Engine:
         found = self.native.get_tensor_profile_values(profile, tensor.name)
         return _shape(found[1]) if found else ()
 
+    def aliased_input(self, output: Tensor) -> str | None:
+        """The input whose memory an output is written to, as a KV cache that is updated; or None.
+
+        IKVCacheUpdateLayer wants both at the same address.
+        """
+        if not hasattr(self.native, "get_aliased_input_tensor"):  # before 10.15
+            return None
+        return self.native.get_aliased_input_tensor(output.name) or None
+
     def deserialise_again(self, plan: bytes) -> Any:
         """Another engine of the same plan, to time it; None where TensorRT refuses."""
         return self._runtime.deserialize_cuda_engine(plan)
@@ -72,7 +81,7 @@ class Engine:
 
     def failure(self, what: str) -> StageError:
         """What TensorRT said last, as an error of this engine."""
-        said = self.log.errors[-1] if self.log.errors else "TensorRT gave no reason"
+        said = self.log.last_error or "TensorRT gave no reason"
         cause = explain(said, LOAD_CAUSES)
         if cause is None:
             return StageError(f"{what}: {said}", where=str(self.path))
@@ -136,6 +145,18 @@ def deserialise(
     engine = Engine(native, runtime, flavour, device, log, path)
     engine.load_ms = load_ms
     return engine
+
+
+def require_shapes(
+    engine: Engine, shapes: Mapping[str, Shape], profile: int, whose: str = ""
+) -> None:
+    """Raises StageError for shapes of the inputs that an optimization profile does not take."""
+    if problems := shape_problems(shapes, engine.ranges(profile)):
+        raise StageError(
+            f"the shapes{whose} are outside optimization profile {profile}: {'; '.join(problems)}",
+            where=str(engine.path),
+            hint="use shapes within the profile, or widen the inputs' min and max and build again",
+        )
 
 
 def load_plan(path: Path, flavour: Flavour) -> bytes:

@@ -68,6 +68,11 @@ class Log:
         return self._texts(_ERRORS)
 
     @property
+    def last_error(self) -> str:
+        """What was said last of those, also where it was said before; "" before any."""
+        return next((m.text for m in reversed(self._heard) if m.severity in _ERRORS), "")
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Every WARNING, in order, each once."""
         return self._texts(("WARNING",))

@@ -10,7 +10,7 @@ import numpy as np
 from trtbuild.cuda.device import Bytes, Device, Memory, Stream
 from trtbuild.errors import StageError
 from trtbuild.recipe.model import Shape
-from trtbuild.trt.engine import Engine
+from trtbuild.trt.engine import Engine, require_shapes
 from trtbuild.trt.tensors import (
     Array,
     Layout,
@@ -19,7 +19,6 @@ from trtbuild.trt.tensors import (
     fitted,
     numpy_dtype,
     pack,
-    shape_problems,
     unpack,
 )
 
@@ -33,10 +32,13 @@ class _Buffer:
         self.memory: Memory | None = None
         self.host = self._pinned  # the part in use
 
-    def resize(self, size: int) -> None:
+    def resize_host(self, size: int) -> None:
         if size > self._pinned.size:
             self._pinned = self._device.pinned(size)
         self.host = self._pinned[:size]
+
+    def resize(self, size: int) -> None:
+        self.resize_host(size)
         if self.memory is None or self.memory.size < size:
             if self.memory is not None:
                 self.memory.free()
@@ -155,14 +157,7 @@ class Session:
             )
         arrays = {t.name: fitted(inputs[t.name], t) for t in self.engine.inputs}
         shapes = {name: array.shape for name, array in arrays.items()}
-        problems = shape_problems(shapes, self.engine.ranges(self.profile))
-        if problems:
-            raise StageError(
-                f"shapes are outside optimization profile {self.profile}: {'; '.join(problems)}",
-                where=str(self.engine.path),
-                hint="use shapes within the profile, or widen the inputs' min and max and build "
-                "again",
-            )
+        require_shapes(self.engine, shapes, self.profile)
         return arrays
 
     def _set_shape(self, tensor: Tensor, array: Array) -> None:
@@ -190,7 +185,11 @@ class Session:
             return
         self._layouts[tensor.name] = self._layout(tensor, shape)
         buffer = self._buffers[tensor.name]
-        buffer.resize(self._size(tensor, shape))
+        if (shared := self.engine.aliased_input(tensor)) is not None:
+            buffer.resize_host(self._size(tensor, shape))
+            buffer.memory = self._buffers[shared].memory
+        else:
+            buffer.resize(self._size(tensor, shape))
         self._bind(tensor.name, buffer.needed.address)
 
     def _allocate_later(self, tensor: Tensor) -> None:
@@ -218,8 +217,11 @@ class Session:
         """Makes the memory that TensorRT asked for the output's own."""
         allocator = self._allocators[tensor.name]
         self._layouts[tensor.name] = self._layout(tensor, allocator.shape)
-        buffer.resize(self._size(tensor, allocator.shape))
-        if allocator.memory is not None:
+        size = self._size(tensor, allocator.shape)
+        if allocator.memory is None:  # it asked for none, the output being empty
+            buffer.resize(size)
+        else:
+            buffer.resize_host(size)
             buffer.memory = allocator.memory
 
     def _layout(self, tensor: Tensor, shape: Shape) -> Layout:

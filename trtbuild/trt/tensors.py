@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -162,12 +163,14 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
-def shape_problems(shapes: dict[str, Shape], ranges: dict[str, Ranges]) -> tuple[str, ...]:
+def shape_problems(shapes: Mapping[str, Shape], ranges: Mapping[str, Ranges]) -> tuple[str, ...]:
     """Why the shapes do not lie in a profile, a line per input; empty where they do."""
     problems = []
     for name, (low, _, high) in ranges.items():
         shape = shapes[name]
-        inside = all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True))
-        if not inside:
+        if len(shape) != len(low):
+            ranks = f"rank {len(shape)} instead of {len(low)}"
+            problems.append(f"'{name}' is {list(shape)}, of {ranks}")
+        elif not all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
             problems.append(f"'{name}' is {list(shape)}, from {list(low)} to {list(high)} is built")
     return tuple(problems)

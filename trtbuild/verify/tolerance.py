@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,10 @@ integers and booleans, such as the index of a class, which flips where two class
 """
 
 
+_TINY = 1e-12
+"""What a limit of nothing at all is taken for, since no ratio to that exists."""
+
+
 @dataclass(frozen=True, slots=True)
 class Breach:
     """A limit that an output breaks, or (metric "") a difference that no limit allows."""
@@ -40,7 +45,7 @@ class Breach:
     text: str  # "has cosine = 0.91 (at least 0.999)"
     metric: str
     case: int | None
-    severity: float  # orders breaches: the larger, the worse
+    severity: float  # dB beyond the limit: orders breaches
 
 
 def judge(
@@ -58,8 +63,22 @@ def judge(
             worst = tally.worst_case(name)
             value, bound = told_apart(values[name], limit)
             text = f"has {name} = {value} ({_bound(name)} {bound})"
-            return (Breach(output, text, name, worst, -values.get("snr_db", 0.0)),)
+            return (Breach(output, text, name, worst, _beyond(name, values[name], limit)),)
     return ()
+
+
+def _beyond(name: str, value: float, limit: float) -> float:
+    """By how many dB a value is beyond its limit, so that a class can be held against a score.
+
+    An SNR is in dB; a share or a cosine counts by what it lacks of 1, a difference as an amplitude.
+    """
+    if not math.isfinite(value):
+        return math.inf
+    if name == "snr_db":
+        return limit - value
+    if HIGHER_IS_BETTER[name]:
+        return 10 * math.log10(max(1 - value, _TINY) / max(1 - limit, _TINY))
+    return 20 * math.log10(max(value, _TINY) / max(limit, _TINY))
 
 
 def told_apart(value: float, limit: float) -> tuple[str, str]:
