@@ -204,3 +204,25 @@ def test_a_speedup_is_how_many_times_as_long_the_other_takes() -> None:
     found: Any = speedup(engine, other)
     assert found["wall"] == {"estimate": 3.0, "low": 3.0, "high": 3.0}
     assert found["gpu"] is None
+
+
+def test_each_point_compiles_the_module_for_its_own_shapes() -> None:
+    import torch
+
+    module, compiled = torch.nn.ReLU(), []
+
+    def backend(graph: torch.fx.GraphModule, examples: list[Any]) -> Any:
+        compiled.append([size for value in examples for size in value.shape])
+        return graph.forward
+
+    class Compiled(Constant):
+        def run(self, queries: int) -> Timed:
+            function(values)
+            return super().run(queries)
+
+    for rows in (2, 4, 8):
+        values = torch.ones(rows, 4)
+        function = torch.compile(module, backend=backend)
+        measure_baselines(Constant(1.0), [{"kind": "torch"}], lambda _: Compiled(2.0), QUICK, print)
+    assert compiled == [[2, 4], [4, 4], [8, 4]]
+    assert all(type(size) is int for sizes in compiled for size in sizes)  # else it is made general
