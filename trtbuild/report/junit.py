@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.report.gates import gate_name
 from trtbuild.report.summary import in_order
 from trtbuild.report.terminal import reasons_text
+
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,5 +123,8 @@ def _add(suite: Xml.Element, classname: str, case: Case) -> None:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold at all."""
-    return "".join(c for c in text if c in "\t\n\r" or c >= " ")
+    """With U+FFFD for the characters that XML 1.0 cannot hold, not even by number.
+
+    Among them are the lone surrogates that a path has for bytes that are no UTF-8.
+    """
+    return _NO_XML.sub("\ufffd", text)
