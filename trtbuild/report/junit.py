@@ -49,6 +49,15 @@ def write_junit(path: Path, rebuilders: Sequence[Rebuilder]) -> None:
         for task_id, judgements in rebuilder.gates.items():
             gates = suites.setdefault(f"{rebuilder.recipe.name} {task_id}", [])
             gates += map(gate_case, judgements)
+    _write(path, suites)
+
+
+def write_gates(path: Path, name: str, judgements: Sequence[Judgement]) -> None:
+    """A JUnit file of a benchmark alone: a suite of that name with its gates. Raises StoreError."""
+    _write(path, {name: [gate_case(judgement) for judgement in judgements]})
+
+
+def _write(path: Path, suites: Mapping[str, Sequence[Case]]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(junit_xml(suites))
