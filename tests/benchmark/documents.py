@@ -23,7 +23,12 @@ def trace(compute: float = 1.0, h2d: float = 0.25, d2h: float = 0.125) -> Trace:
     return trace_of(rows)
 
 
-def point(name: str = "opt", batch: int = 8, **times: float) -> dict[str, Any]:
+def point(
+    name: str = "opt",
+    batch: int = 8,
+    percentiles: tuple[float, ...] = Settings().percentiles,
+    **times: float,
+) -> dict[str, Any]:
     """One point, by the functions that the stage uses."""
     measured = Measured(
         trace=trace(**times),
@@ -34,7 +39,8 @@ def point(name: str = "opt", batch: int = 8, **times: float) -> dict[str, Any]:
         layers="",
         warnings=(),
     )
-    part: dict[str, Any] = point_part(name, {"x": (batch, 4)}, measured, Settings())
+    settings = Settings(percentiles=percentiles)
+    part: dict[str, Any] = point_part(name, {"x": (batch, 4)}, measured, settings)
     return part | {"gpu": None}
 
 

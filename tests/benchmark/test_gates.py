@@ -73,6 +73,14 @@ def test_a_statistic_without_a_metric_is_of_the_latency() -> None:
     assert one({"gpu_compute.p99": "1.4ms"}, document).outcome is Outcome.PASSED
 
 
+def test_percentiles_that_differ_in_a_late_digit_are_told_apart() -> None:
+    asked = (99, 99.9, 99.99995, 100.0)
+    document = result(point(percentiles=asked))
+    percentiles = document["points"][0]["metrics"]["latency"]["percentiles"]
+    assert list(percentiles) == ["99", "99.9", "99.99995", "100"]
+    assert one({"p99.99995": "5ms"}, document).value == percentiles["99.99995"]
+
+
 def test_a_percentile_that_was_not_measured_fails_and_says_what_to_add() -> None:
     found = one({"p99.9": "5ms"}, result())
     assert found.outcome is Outcome.FAILED

@@ -60,6 +60,26 @@ def test_raw_bytes_are_read_in_the_engines_type(tmp_path: Path) -> None:
     assert np.array_equal(found, values)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])
+def test_types_that_npy_has_no_name_for_are_read_in_the_engines(tmp_path: Path, dtype: str) -> None:
+    values = np.arange(8).reshape(2, 4).astype(getattr(ml_dtypes, dtype))
+    np.save(tmp_path / "x.npy", values)
+    found = input_from_file(tmp_path / "x.npy", tensor(dtype), (2, 4))
+    assert found.dtype == values.dtype
+    assert np.array_equal(found, values)
+
+
+@pytest.mark.parametrize("kind", [np.dtype("V2"), np.dtype([("a", np.int8), ("b", np.float32)])])
+def test_a_type_without_a_name_of_another_size_is_refused(
+    tmp_path: Path, kind: np.dtype[np.void]
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 4), kind))
+    said = rf"'x' has values of {kind.itemsize} bytes .* float32 has 4"
+    with pytest.raises(StageError, match=said) as caught:
+        input_from_file(tmp_path / "x.npy", tensor("float32"), (2, 4))
+    assert caught.value.where == str(tmp_path / "x.npy")
+
+
 def test_a_raw_file_of_the_wrong_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
     (tmp_path / "x.raw").write_bytes(bytes(10))
     with pytest.raises(

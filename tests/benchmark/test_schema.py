@@ -49,7 +49,11 @@ def test_a_result_with_everything_in_it_is_valid() -> None:
         "gpu": {
             "before": state,
             "after": state,
-            "during": {"sm_clock_mhz": {"min": 1.0, "mean": 1.5, "max": 2.0}},
+            "during": {
+                "sm_clock_mhz": {"min": 1.0, "mean": 1.5, "max": 2.0},
+                "elapsed_ms": 3200.0,
+                "throttled_ms": {"power": 12.0, "thermal": 0.0},
+            },
             "foreign_processes": [7],
         },
         "baselines": {

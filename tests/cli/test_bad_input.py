@@ -223,6 +223,13 @@ def test_gates_of_a_benchmark_that_was_skipped_are_unclear_and_fail_nothing(copy
     assert 'tests="2" failures="2" skipped="0"' in (copy.folder / "gates.xml").read_text()
 
 
+@pytest.mark.parametrize("text", ["[]", "7", "[" * 100_000])
+def test_a_damaged_record_of_a_task_is_none(copy: Project, text: str) -> None:
+    (copy.folder / "build/tiny/.trtbuild/export.json").write_text(text)
+    assert_clear(copy.trtbuild("explain", "tiny.yaml", "export"), 0, "no action is recorded")
+    assert copy.run().verdicts()["export"] == "UP_TO_DATE"
+
+
 def test_a_cache_below_a_relative_path_is_as_good(copy: Project) -> None:
     done = copy.trtbuild("run", "tiny.yaml", "--json", "--cache", "../another/cache")
     assert done.code == 0, done.out

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -134,6 +135,19 @@ def test_a_broken_gate_is_exit_code_1(
     printed = capsys.readouterr()
     assert "gate FAILED   median 0.5ms [opt]: median is 1." in printed.err
     assert "gpu_compute" in printed.out
+
+
+def test_gates_are_test_cases_of_a_junit_file(bench: Any, engine: Path, tmp_path: Path) -> None:
+    gates = ("--gate", "median=0.5ms", "--gate", "p99=9s", "--gate", "regression=5%")
+    code, _ = bench(engine, *gates, "--junit", "reports/gates.xml", "--json")
+    assert code is ExitCode.FAILED
+    (suite,) = ElementTree.parse(tmp_path / "reports/gates.xml").getroot()  # noqa: S314 - our own
+    assert suite.attrib["name"] == "engine.plan"
+    assert {case.attrib["name"]: case[0].tag for case in suite} == {
+        "median 0.5ms [opt]": "failure",
+        "p99 9s [opt]": "system-out",
+        "regression 5% [opt]": "skipped",
+    }
 
 
 def test_another_engine_is_run_in_turn(bench: Any, engine: Path, tmp_path: Path) -> None:
@@ -270,12 +284,13 @@ def test_a_recipes_gates_at_other_points_are_left_out_before_anything_is_measure
     assert "gate ok       median" in printed.out
 
 
+@pytest.mark.parametrize("arguments", ["--out file/below", "--junit file/gates.xml"])
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(
-    bench: Any, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bench: Any, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(IndexError):  # the stage was asked for nothing
-        bench(engine, "--out", tmp_path / "file/below")
+        bench(engine, *arguments.split())
     assert "cannot be made: Not a directory" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.project import RECIPE, Project, Result
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode
+from trtbuild.store.roots import registered
 
 
 def shell(project: Project, line: str, *arguments: str) -> Result:
@@ -59,6 +61,32 @@ def test_a_full_disk_is_said_and_is_no_success(project: Project) -> None:
     assert (project.folder / "build/tiny/export/model.onnx").exists()
     assert shell(project, "T > /dev/full", "run", "none.yaml").code == 2
     assert shell(project, "T > /dev/full", "config", "--help").code == 1
+
+
+def test_a_path_that_is_no_utf8_can_be_shown_and_written(project: Project) -> None:
+    project.tiny()
+    name = os.fsdecode(b"tiny-\xff.yaml")
+    (project.folder / "tiny.yaml").rename(project.folder / name)
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}
+    files = ("--html", "page.html", "--junit", "tasks.xml")
+    ran = project.trtbuild("run", name, *files, "--only", "export", **strict)
+    assert (ran.code, ran.err) == (0, "")
+    assert "tiny-?.yaml" in (project.folder / "page.html").read_text()
+    planned = project.trtbuild("plan", name, **strict)
+    assert "tiny (tiny-\\udcff.yaml -> " in planned.out
+    as_json = project.trtbuild("plan", name, "--json", **strict)
+    assert as_json.json["recipes"][0]["path"] == name
+    locked = project.trtbuild("lock", name, **strict)
+    assert (locked.code, locked.err) == (0, "")
+    lock = project.folder / os.fsdecode(b"tiny-\xff.lock")
+    assert registered(project.cache) == [lock]
+
+
+def test_a_folder_that_is_no_utf8_can_be_planned(project: Project) -> None:
+    project.folder = project.root / os.fsdecode(b"project-\xff")
+    project.folder.mkdir()
+    planned = project.tiny().trtbuild("plan", "tiny.yaml")
+    assert (planned.code, planned.err) == (0, "")
 
 
 def test_a_line_that_cannot_be_parsed_is_json_where_json_is_asked_for(project: Project) -> None:

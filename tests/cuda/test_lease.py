@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from trtbuild.cuda.lease import (
+    _FOLDERS,
     FOLDER_VARIABLE,
     acquire,
     holder,
@@ -168,6 +170,39 @@ def test_a_link_in_place_of_the_lock_file_is_not_followed(tmp_path: Path) -> Non
         try_acquire(FIRST, tmp_path)
     assert FOLDER_VARIABLE in caught.value.hint
     assert target.read_text() == "keep me"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_lock_of_a_file_that_a_cleaner_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    path = lease_file(FIRST, tmp_path)
+    flock, cleaned = fcntl.flock, list[int]()
+
+    def cleaned_before(descriptor: int, operation: int) -> None:
+        if not cleaned:
+            cleaned.append(descriptor)
+            path.unlink()
+            if replaced:
+                path.touch()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", cleaned_before)
+    lease = try_acquire(FIRST, tmp_path)
+    assert lease is not None
+    assert os.path.samestat(os.fstat(lease.fileno()), path.stat())
+    assert try_acquire(FIRST, tmp_path) is None
+    lease.release()
+
+
+def test_a_folder_that_is_cleaned_at_logout_is_the_last_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o755)
+    monkeypatch.setattr("trtbuild.cuda.lease._FOLDERS", (str(shut), *_FOLDERS[1:]))
+    assert lease_folder() == Path("/tmp")  # noqa: S108 - not written to
 
 
 def test_a_damaged_note_in_the_lock_file_is_no_obstacle(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from trtbuild.graph.execute import Execution, LocalExecutor, Request
+from trtbuild.graph.execute import CHILD, Execution, LocalExecutor, Request
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -82,6 +85,16 @@ def test_a_stage_that_dies_is_an_error_and_not_the_end(tmp_path: Path, do: str, 
     assert execution.error is not None
     assert text in execution.error.what
     assert "a line in the log" in execution.log.read_text()
+
+
+def test_a_child_whose_parent_is_gone_already_runs_nothing(tmp_path: Path) -> None:
+    made = execute(tmp_path, "write").outputs / "made"
+    command = [sys.executable, "-m", CHILD, str(tmp_path / "scratch/request.json"), "1"]
+    for parent, runs in ((os.getppid(), False), (os.getpid(), True)):
+        made.unlink(missing_ok=True)
+        child = subprocess.run([*command, str(parent)], capture_output=True, text=True)
+        assert (child.returncode, child.stderr) == (0 if runs else 1, "")
+        assert made.exists() is runs
 
 
 @pytest.mark.parametrize("do", ["sleep", "hang"])

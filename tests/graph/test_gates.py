@@ -159,12 +159,53 @@ def test_what_another_machine_or_setting_accepted_is_no_standard(
     assert "accepted" not in executor.requests[-1].inputs
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 9}', '{"format": 1, "accepted": [{}]}'])
-def test_a_damaged_file_of_accepted_results_is_refused(project: Project, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "this is no JSON document"),
+        ("[" * 100_000, "this is no JSON document"),
+        ("[]", "format should be 1"),
+        ('{"format": 9}', "format should be 1"),
+        ('{"format": 1, "accepted": {}}', "accepted should be a list"),
+        ('{"format": 1, "accepted": [7]}', "accepted[0] should be a mapping"),
+        ('{"format": 1, "accepted": [{}]}', "accepted[0].variant should be a text"),
+    ],
+)
+def test_a_damaged_file_of_accepted_results_is_refused(
+    project: Project, text: str, what: str
+) -> None:
     project.write("accepted.json", text)
     with pytest.raises(UsageError) as caught:
         measure(project, Executor())
     assert caught.value.where.endswith("accepted.json")
+    assert what in caught.value.what
+    assert "restore it from your repository" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("digest", 7),
+        ("digest", "sha256:../../engine:4"),
+        ("digest", "sha256:0"),
+        ("backend", None),
+        ("version", 10.3),
+        ("path", []),
+    ],
+)
+def test_a_damaged_accepted_engine_is_refused_by_run_and_accept(
+    project: Project, capsys: pytest.CaptureFixture[str], key: str, value: Any
+) -> None:
+    measure(project, Executor())
+    accept(project)
+    document = json.loads((project.folder / "accepted.json").read_text())
+    document["accepted"][0]["engine"][key] = value
+    project.write("accepted.json", json.dumps(document))
+    with pytest.raises(UsageError, match=rf"accepted\[0\]\.engine\.{key} should be"):
+        measure(project, Executor())
+    capsys.readouterr()
+    assert accept(project) is ExitCode.INVALID
+    assert "accepted.json: these are no accepted results" in capsys.readouterr().err
 
 
 def test_without_a_regression_gate_the_accepted_results_are_not_read(project: Project) -> None:

@@ -216,6 +216,16 @@ def test_a_block_that_lost_a_key_or_has_nonsense_there_is_named(
         assert "build:fp32" in capsys.readouterr().err
 
 
+def test_a_file_name_that_no_file_can_have_is_named_by_its_task(
+    locked: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locked.replace("tiny.lock", "discovered: {}", 'discovered: {"a\\0b": x}')
+    assert cli(locked, monkeypatch, "lock", "--check", "tiny.yaml") == ExitCode.INVALID
+    error = capsys.readouterr().err
+    assert "discovered names what no file can be called" in error
+    assert "run `trtbuild lock` again" in error
+
+
 def test_locking_replaces_a_lock_with_conflicts_but_not_that_of_another_recipe(
     locked: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.project import RECIPE, Project
 from trtbuild.benchmark.gates import Judgement, Outcome
 from trtbuild.recipe.gates import Gate
@@ -35,7 +37,22 @@ def test_each_gate_is_a_test_case_with_its_outcome() -> None:
 def test_a_message_with_markup_and_control_characters_is_still_xml() -> None:
     text = junit_xml({"a & b": [gate_case(judgement(Outcome.FAILED, "<5 & \x1b[31m\x00 red"))]})
     (suite,) = ElementTree.fromstring(text)  # noqa: S314 - our own text
-    assert suite[0][0].attrib["message"] == "<5 & [31m red"
+    assert suite[0][0].attrib["message"] == "<5 & \ufffd[31m\ufffd red"
+
+
+@pytest.mark.parametrize("character", ["\x0b", "\udcff", "\ufffe", "\uffff"])
+def test_what_xml_cannot_hold_is_shown_as_replaced(character: str) -> None:
+    text = junit_xml({f"a{character}": [gate_case(judgement(Outcome.FAILED, f"b{character}c"))]})
+    (suite,) = ElementTree.fromstring(text)  # noqa: S314 - our own text
+    assert suite.attrib["name"] == "a\ufffd"
+    assert suite[0][0].attrib["message"] == suite[0][0].text == "b\ufffdc"
+
+
+def test_what_xml_can_hold_is_kept() -> None:
+    kept = "\t \x7f\ud7ff\ue000\ufffd\U00010000\U0010ffff"
+    text = junit_xml({kept: []})
+    (suite,) = ElementTree.fromstring(text)  # noqa: S314 - our own text
+    assert suite.attrib["name"] == kept
 
 
 def test_a_failed_stage_is_a_failure_and_what_needs_it_is_skipped(project: Project) -> None:

@@ -40,6 +40,7 @@ HOSTILE: dict[str, Any] = {
     "a list": {"action": []},
     "an action without tools": {"action": {"stage": "build", "outputs": [], "options": {}}},
     "tools that are no text": {"action": {**action(1).document(), "toolchain": {"onnx": 7}}},
+    "a list of tools": {"action": {**action(1).document(), "toolchain": ["onnx"]}},
     "commands to a terminal": {"action": {**action(1).document(), "stage": "\x1b[2J"}},
     "a time without end": {"seconds": 1e999},
     "half a character": {"action": {**action(1).document(), "options": {"x": "\ud800"}}},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trtbuild.trt.layers import LayerFacts, count_precisions, layer_facts
+from trtbuild.trt.layers import LayerFacts, count_precisions, layer_facts, nodes_in
 
 INSPECTOR = Path(__file__).parent / "inspector"
 """By TensorRT-RTX 1.6.1.120 on an H100: digits-cnn whole, the first layers of minilm."""
@@ -58,6 +58,55 @@ def test_an_engine_that_tells_names_only_gives_the_nodes_in_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        ("Conv_0", ["Conv_0"]),
+        ("Conv_0 + Relu_1", ["Conv_0", "Relu_1"]),
+        ("node_conv2d + node_relu", ["node_conv2d", "node_relu"]),
+        ("resnet/conv1/Conv2D + resnet/relu", ["resnet/conv1/Conv2D", "resnet/relu"]),
+        ("/a/MatMul || /b/MatMul", ["/a/MatMul", "/b/MatMul"]),
+        ("PWN(/relu/Relu)", ["/relu/Relu"]),
+        ("PWN(PWN(/a/Sigmoid), /a/Mul)", ["/a/Sigmoid", "/a/Mul"]),
+        ("PWN(PWN(/a/Sigmoid), PWN(/a/Mul))", ["/a/Sigmoid", "/a/Mul"]),
+        (
+            "/a/Conv + PWN(PWN(PWN(/a/Sigmoid), PWN(/a/Mul)), PWN(/b/Add))",
+            ["/a/Conv", "/a/Sigmoid", "/a/Mul", "/b/Add"],
+        ),
+        (
+            "PWN(Clip_9 + (Unnamed Layer* 16) [Shuffle], PWN(PWN(Add_6 + (Unnamed Layer* 11) "
+            "[Shuffle] + Add_4, Clip_5), Mul_7))",
+            ["Clip_9", "Add_6", "Add_4", "Clip_5", "Mul_7"],
+        ),
+        ("PWN(PWN((Unnamed Layer* 353) [Activation]), PWN(m.0.silu))", ["m.0.silu"]),
+        ("scope(1)/Relu", ["scope(1)/Relu"]),
+        ("PWN(scope(1))", ["scope(1)"]),
+        ("{ForeignNode[a.weight + /a/Transpose.../b/Add]}", ["/a/Transpose", "/b/Add"]),
+        ("{ForeignNode[onnx::MatMul_7 + (Unnamed Layer* 1) [Shuffle]...Add_9]}", ["Add_9"]),
+        ("{ForeignNode[ONNXTRT_ShapeShuffle_336_output[Constant].../Mul_2]}", ["/Mul_2"]),
+        ("{ForeignNode[(Unnamed Layer* 0) [ElementWise]]}", []),
+        ("(Unnamed Layer* 13) [Shuffle]", []),
+        ("Reformatting CopyNode for Input Tensor 0 to /conv1/Conv + /relu/Relu", []),
+        ("Reformatting CopyNode for Output Tensor 0 to {ForeignNode[/a/MatMul.../b/Add]}", []),
+        ("Reformatting CopyNode for Network Input x", []),
+        ("Conv_0 input reformatter 0", []),
+        ("325 copy", []),
+        ("[HostToDeviceCopy 0]", []),
+        ("shuffle_between_pool5_and_fc6", []),
+        ("reshape_before_Gemm_57", []),
+        ("copied_squeeze_after_Gemm_57", []),
+        ("__myl_MulCast_myl0_3", []),
+        ("__mye510_0_myl0_0", []),
+        ("_gemm_mha_v2_myl0_16", []),
+        ("/a/MatMul_1_myl109_5", ["/a/MatMul_1"]),
+        ("/q/MatMul+/k/MatMul_myl0_2", ["/q/MatMul", "/k/MatMul"]),
+        ("", []),
+    ],
+)
+def test_the_nodes_in_a_name_are_those_that_it_was_fused_from(name: str, nodes: list[str]) -> None:
+    assert nodes_in(name) == tuple(nodes)
+
+
+@pytest.mark.parametrize(
     ("form", "kind"),
     [
         ("Row major linear FP32", "FP32"),
@@ -84,7 +133,9 @@ def test_no_inspector_text_is_no_error(text: str) -> None:
 
 
 def test_a_layer_may_lack_all_that_can_be_told() -> None:
-    assert facts_of(Inputs=None, Constants=None, Outputs=None, Metadata=None) == LayerFacts()
+    assert facts_of(Inputs=None, Constants=None, Outputs=None, Metadata=None) == LayerFacts(
+        onnx=("a",)
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trtbuild.errors import StageError
+from trtbuild.model.cases import restored
 from trtbuild.recipe.model import Shape
 from trtbuild.trt.engine import Engine
 from trtbuild.trt.tensors import Array, Tensor, numpy_dtype
@@ -41,7 +42,14 @@ def input_from_file(path: Path, tensor: Tensor, shape: Shape) -> Array:
     """
     dtype = numpy_dtype(tensor.dtype, tensor.name)
     if path.suffix == ".npy":
-        found = _saved(path, tensor)
+        found = restored(_saved(path, tensor), dtype)
+        if found.dtype.kind == "V" and found.dtype != dtype:
+            raise StageError(
+                f"input '{tensor.name}' has values of {found.dtype.itemsize} bytes in this file, "
+                f"of a type that .npy has no name for; {tensor.dtype} has {dtype.itemsize}",
+                where=str(path),
+                hint=f"save the values as {tensor.dtype}",
+            )
         if found.shape != shape:
             raise StageError(
                 f"input '{tensor.name}' is {list(found.shape)} in this file, {list(shape)} is "

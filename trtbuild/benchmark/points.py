@@ -72,11 +72,11 @@ class PointRun:
         after = self.monitor.state()
         foreign = foreign_processes(self.earlier, after.processes, os.getpid())
         texts: Any = part["warnings"]
-        texts += state_warnings(after, foreign)
+        texts += state_warnings(before, after, foreign)
         return {
             "before": state_part(before),
             "after": state_part(after),
-            "during": self.monitor.sampled(since),
+            "during": self.monitor.between(before, after, since),
             "foreign_processes": list(foreign),
         }
 

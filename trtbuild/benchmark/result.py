@@ -86,7 +86,9 @@ def summary_part(summary: Summary) -> Options:
         "mean": summary.mean,
         "median": summary.median,
         "cv": summary.cv,
-        "percentiles": {f"{p:g}": value for p, value in summary.percentiles},
+        "percentiles": {
+            repr(float(p)).removesuffix(".0"): value for p, value in summary.percentiles
+        },
     }
 
 

@@ -82,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long to wait where somebody holds the GPU (default: for ever)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write benchmark.json and more")
+    parser.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write what became of the gates as JUnit XML"
+    )
     add_keys(parser)
     add_json(parser)
 
@@ -114,6 +117,8 @@ def main(options: argparse.Namespace) -> ExitCode:
     devices_for(bench)  # before anything is written
     if options.out is not None:
         _require_room(options.out)  # what cannot be kept should not be measured first
+    if options.junit is not None:
+        _require_room(options.junit.parent)
     with tempfile.TemporaryDirectory(prefix="trtbuild-bench-") as scratch:
         executor = LocalExecutor()
         try:
@@ -125,6 +130,10 @@ def main(options: argparse.Namespace) -> ExitCode:
         if options.runtime_cache_file is not None:
             _copy(execution.outputs / "runtime.cache", options.runtime_cache_file)
     judged = _judged(result, gates, options.against)
+    if options.junit is not None:
+        from trtbuild.report.junit import write_gates
+
+        write_gates(options.junit, options.engine.name, judged)
     failed = any(judgement.outcome.value == "failed" for judgement in judged)
     exit_code = ExitCode.FAILED if failed else ExitCode.DONE
     _report(options, result, judged, exit_code)

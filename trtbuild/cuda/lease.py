@@ -23,9 +23,15 @@ from types import TracebackType
 
 from trtbuild.cuda.probe import DeviceFacts
 from trtbuild.errors import StageError, UsageError
+from trtbuild.store.files import is_named
 
 FOLDER_VARIABLE = "TRTBUILD_LEASES"  # a folder that containers of one machine share, say
-_FOLDERS = ("/run/lock", "/dev/shm", "/tmp")  # noqa: S108 - shared on purpose; opened safely below
+_FOLDERS = ("/run/lock", "/tmp", "/dev/shm")  # noqa: S108 - shared on purpose; opened safely below
+"""A lock file that is removed while it is held excludes nobody any more. Nothing cleans /run/lock,
+but only root may write to it on some systems. /tmp is cleaned by age, and systemd-tmpfiles leaves
+out what is locked; logind empties /dev/shm of a user's files when their last session ends.
+"""
+
 _POLL_SECONDS = 0.1
 
 
@@ -105,12 +111,17 @@ def acquire(
 
 def try_acquire(device: DeviceFacts, folder: Path | None = None) -> Lease | None:
     """The lease of a device, or None while somebody holds it."""
-    descriptor = _open(lease_file(device, folder))
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
+    path = lease_file(device, folder)
+    while True:
+        descriptor = _open(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        if is_named(descriptor, path):
+            break
+        os.close(descriptor)  # a cleaner removed it after it was opened
     _write(descriptor, json.dumps(asdict(_myself())).encode())
     return Lease(device, descriptor)
 

@@ -1,14 +1,15 @@
 """The GPU's state beside a measurement, by NVML: clocks, power, heat, who else is on it.
 
 NVML is asked before and after a measurement, never during it: its calls would disturb the host.
-What happened in between is taken from the samples that the driver keeps of itself.
+What happened in between is taken from the samples and sums that the driver keeps of itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trtbuild.recipe.model import Options
@@ -26,6 +27,21 @@ _REASONS = {  # nvmlClocksEventReasons; "idle" and "application clocks" are no t
 }
 _TROUBLE = {"power_cap", "hardware_slowdown", "thermal_software", "thermal_hardware", "power_brake"}
 
+_POLICIES = ("POWER", "THERMAL", "BOARD_LIMIT", "RELIABILITY")  # nvmlPerfPolicyType_t; all trouble
+_NOTED = 0.01
+"""A share of the time that clocks may be held down without a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """How long each policy has held the clocks down since the driver was loaded.
+
+    A policy is left out where the GPU does not say, as in some containers.
+    """
+
+    at_ms: float = 0.0  # when it was asked, by a clock of this host
+    total_ms: Mapping[str, float] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
@@ -40,6 +56,7 @@ class GpuState:
     memory_used: int | None  # bytes, of all processes
     throttling: tuple[str, ...]  # what holds the clocks down now
     processes: tuple[int, ...]  # ids of compute processes, as the driver counts them
+    throttled: Throttled = field(default_factory=Throttled)
 
 
 class Monitor:
@@ -73,13 +90,23 @@ class Monitor:
                 self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0
             ),
             processes=self._processes(),
+            throttled=self._throttled(),
         )
 
-    def sampled(self, since_us: int) -> Options:
-        """The lowest, mean and highest SM clock (MHz) and power (W) that the driver noted since.
+    def between(self, before: GpuState, after: GpuState, since_us: int) -> Options:
+        """What the driver noted between two states: the lowest, mean and highest SM clock (MHz) and
+        power (W), and for how long (ms) clocks were held down, by the policy that did.
 
-        `since_us` is its clock, as `now_us` gives it. A kind is left out where it keeps none.
+        `since_us` is the driver's clock, as `now_us` gives it. What it does not keep is left out.
         """
+        found = self._sampled(since_us)
+        if shares := throttled_shares(before, after):
+            elapsed = after.throttled.at_ms - before.throttled.at_ms
+            found["elapsed_ms"] = elapsed
+            found["throttled_ms"] = {name: share * elapsed for name, share in shares.items()}
+        return found
+
+    def _sampled(self, since_us: int) -> Options:
         nvml = self._nvml
         kinds = {
             "sm_clock_mhz": (nvml.NVML_PROCESSOR_CLK_SAMPLES, 1),
@@ -106,6 +133,16 @@ class Monitor:
             return [(int(s.timeStamp), float(getattr(s.sampleValue, field))) for s in samples]
 
         return self._ask(ask) or []
+
+    def _throttled(self) -> Throttled:
+        nvml, handle = self._nvml, self._handle
+        found = {}
+        for policy in _POLICIES:
+            kind = getattr(nvml, f"NVML_PERF_POLICY_{policy}")
+            status = self._ask(lambda kind=kind: nvml.nvmlDeviceGetViolationStatus(handle, kind))
+            if status is not None:
+                found[policy.lower()] = status.violationTime / 1e6  # it is in ns
+        return Throttled(time.monotonic() * 1000, found)
 
     def _processes(self) -> tuple[int, ...]:
         found = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
@@ -148,9 +185,11 @@ def _monitor(nvml: Any, uuid: str) -> Monitor | None:
 
 
 def state_part(state: GpuState) -> Options:
-    """A state as JSON."""
+    """A state as JSON, without sums that say nothing of themselves."""
+    document = asdict(state)
+    del document["throttled"]
     return {
-        **asdict(state),
+        **document,
         "throttling": list(state.throttling),
         "processes": list(state.processes),
     }
@@ -173,9 +212,26 @@ def foreign_processes(earlier: tuple[int, ...], now: tuple[int, ...], own: int) 
     return tuple(sorted({pid for pid in now if pid in earlier and pid != own} | {*new}))
 
 
-def state_warnings(after: GpuState, foreign: tuple[int, ...]) -> tuple[str, ...]:
+def throttled_shares(before: GpuState, after: GpuState) -> dict[str, float]:
+    """The share of the time between two states that each policy held the clocks down for."""
+    first, last = before.throttled, after.throttled
+    elapsed = last.at_ms - first.at_ms
+    if elapsed <= 0:
+        return {}
+    rises = {
+        name: total - first.total_ms[name]
+        for name, total in last.total_ms.items()
+        if name in first.total_ms
+    }
+    return {name: rise / elapsed for name, rise in rises.items() if rise >= 0}  # < 0: driver reset
+
+
+def state_warnings(before: GpuState, after: GpuState, foreign: tuple[int, ...]) -> tuple[str, ...]:
     """What makes a measurement doubtful."""
     texts = []
+    shares = throttled_shares(before, after)
+    if held := [f"{name} {share * 100:.0f} %" for name, share in shares.items() if share > _NOTED]:
+        texts.append(f"the GPU held its clocks down for a share of the time: {', '.join(held)}")
     if trouble := [reason for reason in after.throttling if reason in _TROUBLE]:
         texts.append(f"the GPU held its clocks down: {', '.join(trouble)}")
     if foreign:

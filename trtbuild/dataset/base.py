@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from trtbuild.errors import StageError
+from trtbuild.model.cases import restored
 from trtbuild.model.inputs import Array, Arrays, numpy_dtype
 from trtbuild.model.names import nearest
 
@@ -150,7 +151,7 @@ def as_array(values: object, name: str, place: str) -> Array:
             where=place,
             hint="encode text and objects as numbers: arrays of float, int or bool",
         )
-    return array.view(ml_dtypes.bfloat16) if array.dtype == "V2" else array
+    return restored(array)
 
 
 def _check_shape(shape: Sequence[int], item: Input, place: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,12 +50,45 @@ def read_accepted(path: Path) -> Options | None:
         return None
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("this is no JSON document", where=str(path), hint=_RESTORE) from error
-    if not isinstance(document, dict) or document.get("format") != 1:
-        raise UsageError("these are no accepted results", where=str(path), hint=_RESTORE)
-    return document
+    if problem := _problem(document):
+        what = f"these are no accepted results: {problem}"
+        raise UsageError(what, where=str(path), hint=_RESTORE)
+    return dict(document)
 
+
+def _problem(document: Any) -> str:
+    """Why a document holds no accepted results; "" where it has all that readers rely on."""
+    if not isinstance(document, dict) or document.get("format") != 1:
+        return "format should be 1"
+    entries = document.get("accepted")
+    if not isinstance(entries, list):
+        return "accepted should be a list"
+    for index, entry in enumerate(entries):
+        where = f"accepted[{index}]"
+        if found := _wrong_key(entry, {"variant": str, "gpu": str, "settings": dict}):
+            return f"{where}{found}"
+        engine = entry.get("engine")
+        kept = {"path": str} if isinstance(engine, dict) and "path" in engine else {}
+        if found := _wrong_key(engine, {"digest": str, "backend": str, "version": str, **kept}):
+            return f"{where}.engine{found}"
+        if not _DIGEST.fullmatch(engine["digest"]):
+            return f"{where}.engine.digest should be sha256:HASH:SIZE"
+    return ""
+
+
+def _wrong_key(value: Any, kinds: Mapping[str, type]) -> str:
+    if not isinstance(value, dict):
+        return " should be a mapping"
+    names: dict[type, str] = {str: "a text", dict: "a mapping"}
+    for key, kind in kinds.items():
+        if not isinstance(value.get(key), kind):
+            return f".{key} should be {names[kind]}"
+    return ""
+
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64}):([0-9]+)")
 
 _RESTORE = "restore it from your repository, or remove it and accept again"
 
@@ -82,16 +116,11 @@ def accepted_engine(recipe: Recipe, task: Task, device: Device, store: Store) ->
     from trtbuild.benchmark.accept import find_accepted, measured_settings
     from trtbuild.benchmark.settings import settings_of
 
-    path = accepted_file(recipe)
     settings = measured_settings({"settings": settings_of(task.options).as_options()})
     gpu = dict(device.facts).get("gpu", "")
-    try:
-        entry = find_accepted(read_accepted(path), variant_name(recipe, task), gpu, settings)
-        if entry is None:
-            return AcceptedEngine()
-        return _usable(recipe, entry["engine"], store)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError("these are no accepted results", where=str(path), hint=_RESTORE) from error
+    document = read_accepted(accepted_file(recipe))
+    entry = find_accepted(document, variant_name(recipe, task), gpu, settings)
+    return AcceptedEngine() if entry is None else _usable(recipe, entry["engine"], store)
 
 
 def variant_name(recipe: Recipe, task: Task) -> str:
@@ -114,7 +143,7 @@ def _usable(recipe: Recipe, engine: Any, store: Store) -> AcceptedEngine:
     try:
         if kept is not None and store.memo.digest(kept) == digest:
             return AcceptedEngine(digest, kept, "")
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         pass  # as good as another file
     why = f"the accepted engine {hashed[:12]} is neither in the cache nor beside the recipe"
     return AcceptedEngine(digest, None, why)

@@ -132,7 +132,7 @@ class LocalExecutor:
         with log.open("wb") as sink, fixed_addresses():
             process = subprocess.Popen(
                 # -P: a folder "onnx" where the user stands must not shadow the library
-                [sys.executable, "-P", "-m", CHILD, str(request), str(writing)],
+                [sys.executable, "-P", "-m", CHILD, str(request), str(writing), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

@@ -63,7 +63,7 @@ class Workspace:
             accepted = tuple(str(text) for text in document.get("accepted", ()))
             entry = str(document.get("entry", ""))
             return Record(str(document["key"]), dict(document["action"]), entry, accepted)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def is_recorded(self, task: Task, key: str) -> bool:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from numpy.typing import DTypeLike
+
     from trtbuild.model.inputs import Array, Arrays
 
     Keys: TypeAlias = dict[str, str]  # name of a tensor -> name of its array in the .npz
@@ -176,9 +178,9 @@ class CaseReader:
         return {name: restored(self._arrays[key]) for name, key in keys.items()}
 
 
-def restored(values: Array) -> Array:
-    """Two-byte values that .npy has no name for are bfloat16."""
-    return values.view(ml_dtypes.bfloat16) if values.dtype == "V2" else values
+def restored(values: Array, dtype: DTypeLike = ml_dtypes.bfloat16) -> Array:
+    """Values of a type that .npy has no name for are of this one, where their size is its own."""
+    return values.view(dtype) if values.dtype == f"V{np.dtype(dtype).itemsize}" else values
 
 
 def _renamed(case: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def check_file(folder: Path, path: str, kind: Kind, memo: ValidationMemo | None)
         return _not_what_it_seems(path, head) or _plain_file(path, head, kind)
     # Listing an archive takes a millisecond; the same file was judged before.
     stamp = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
-    key = hashlib.sha256(f"{kind.name} {full.absolute()} {stamp}".encode()).hexdigest()
+    key = hashlib.sha256(os.fsencode(f"{kind.name} {full.absolute()} {stamp}")).hexdigest()
     if memo is not None and memo.known(key):
         return None
     finding = _archive(full, path, kind)

@@ -117,7 +117,7 @@ def _best(
 
 def write_lock(path: Path, lock: Lock) -> bool:
     """Write a lock; False where the file holds just that already. Raises StoreError."""
-    text = lock_text(lock, path.with_suffix(".yaml").name).encode()
+    text = lock_text(lock, path.with_suffix(".yaml").name).encode(errors="replace")
     try:
         if path.read_bytes() == text:
             return False

@@ -121,6 +121,8 @@ def _task(block: Any, where: str) -> LockedTask:
         (name, _digest(value, f"{where} outputs.{name}"))
         for name, value in sorted(block["outputs"].items())
     )
+    if any("\0" in name for name in block["discovered"]):
+        raise _bad(where, "discovered", "names what no file can be called")
     known = {"action", "outputs", *ACTION_KEYS}
     return LockedTask(
         key=block["action"],

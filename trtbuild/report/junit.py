@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.report.gates import gate_name
 from trtbuild.report.summary import in_order
 from trtbuild.report.terminal import reasons_text
+
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,15 @@ def write_junit(path: Path, rebuilders: Sequence[Rebuilder]) -> None:
         for task_id, judgements in rebuilder.gates.items():
             gates = suites.setdefault(f"{rebuilder.recipe.name} {task_id}", [])
             gates += map(gate_case, judgements)
+    _write(path, suites)
+
+
+def write_gates(path: Path, name: str, judgements: Sequence[Judgement]) -> None:
+    """A JUnit file of a benchmark alone: a suite of that name with its gates. Raises StoreError."""
+    _write(path, {name: [gate_case(judgement) for judgement in judgements]})
+
+
+def _write(path: Path, suites: Mapping[str, Sequence[Case]]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(junit_xml(suites))
@@ -120,5 +132,8 @@ def _add(suite: Xml.Element, classname: str, case: Case) -> None:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold at all."""
-    return "".join(c for c in text if c in "\t\n\r" or c >= " ")
+    """With U+FFFD for the characters that XML 1.0 cannot hold, not even by number.
+
+    Among them are the lone surrogates that a path has for bytes that are no UTF-8.
+    """
+    return _NO_XML.sub("\ufffd", text)

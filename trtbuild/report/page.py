@@ -57,7 +57,8 @@ def write_page(path: Path, rebuilders: Sequence[Rebuilder]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
-    write_file(path, text.encode())
+    # A path whose bytes are no UTF-8 has lone surrogates, which UTF-8 cannot hold.
+    write_file(path, text.encode(errors="replace"))
 
 
 def _recipe(rebuilder: Rebuilder) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The child process that a stage runs in: reads a request, runs the stage, reports by events.
 
-Started as `python -m trtbuild.stages.child REQUEST DESCRIPTOR`, where the descriptor is the write
-end of a pipe. Events are JSON lines: progress, warning, error, and at last done, which names what
-the user's own code was seen to read.
+Started as `python -m trtbuild.stages.child REQUEST DESCRIPTOR PARENT`, where the descriptor is the
+write end of a pipe, and the parent the id of the process that reads it. Events are JSON lines:
+progress, warning, error, and at last done, which names what the user's own code was seen to read.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PipeReporter:
 
 def main(arguments: list[str]) -> int:
     """Run the stage that a request file asks for; returns the exit code."""
-    _die_with_parent()
+    _die_with(int(arguments[2]))
     request = json.loads(Path(arguments[0]).read_bytes())
     reporter = PipeReporter(os.fdopen(int(arguments[1]), "w"), Path(request["outputs"]))
     folder = Path(request["folder"])
@@ -121,9 +121,11 @@ def _log() -> None:
         traceback.print_exc()
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """A build must not go on, and hold the GPU, when the run that wants it is killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # killed before it could be asked: no signal comes any more
+        os._exit(1)
 
 
 if __name__ == "__main__":

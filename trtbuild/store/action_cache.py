@@ -103,7 +103,7 @@ def decode_discovered(data: bytes) -> tuple[tuple[str, ...], ...]:
         sets = json.loads(data)
         canonical_json(sets)  # raises ValueError for text that is no Unicode
         found = tuple(tuple(str(name) for name in names) for names in sets[:DISCOVERED_SETS])
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ()
     return () if any("\0" in name for names in found for name in names) else found
 
@@ -134,7 +134,7 @@ def decode_trace(data: bytes) -> Trace | None:
         outputs = tuple((_file_name(n), _digest(h, s)) for n, h, s in document["outputs"])
         warnings = tuple(_printable(str(text)) for text in document["warnings"])
         action, seconds = _action(document["action"]), float(document["seconds"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # whoever wrote it knew how to sum it, but not what a trace is
     return Trace(action, outputs, seconds, warnings) if math.isfinite(seconds) else None
 
@@ -153,7 +153,7 @@ def is_of(trace: Trace, key: str) -> bool:
 def _action(document: Any) -> dict[str, Any]:
     """An action's document, if it has the form of one: readers rely on that.
 
-    Raises ValueError, KeyError or TypeError.
+    Raises ValueError, KeyError, TypeError or AttributeError.
     """
     shown = [document["stage"], *document["outputs"]]
     shown += [text for fact in document["toolchain"].items() for text in fact]

@@ -149,12 +149,15 @@ def _locked(path: Path, *, wait: bool, shared: bool) -> tuple[int, bool]:
         except BaseException:
             os.close(descriptor)
             raise
-        if _is_named(descriptor, path):
+        if is_named(descriptor, path):
             return descriptor, True
         os.close(descriptor)  # removed by the one that held it before
 
 
-def _is_named(descriptor: int, path: Path) -> bool:
+def is_named(descriptor: int, path: Path) -> bool:
+    """Whether `path` is still a name of an open file: a lock of one that is removed excludes
+    nobody who opens the file anew.
+    """
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

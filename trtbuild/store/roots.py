@@ -31,9 +31,8 @@ def register(root: Path, lock_file: Path) -> None:
     The cache only remembers the path: what is to be kept is read when it is needed. Raises
     StoreError.
     """
-    path = os.path.abspath(lock_file)  # noqa: PTH100 - resolve() would read links
-    name = hashlib.sha256(path.encode()).hexdigest()
-    write_file(root / "roots" / name, path.encode())
+    path = os.fsencode(os.path.abspath(lock_file))  # noqa: PTH100 - resolve() would read links
+    write_file(root / "roots" / hashlib.sha256(path).hexdigest(), path)
 
 
 def registered(root: Path) -> list[Path]:
@@ -41,7 +40,7 @@ def registered(root: Path) -> list[Path]:
     found = []
     for entry in sorted((root / "roots").glob("*")):
         with contextlib.suppress(OSError, ValueError):
-            path = Path(entry.read_text())
+            path = Path(os.fsdecode(entry.read_bytes()))
             if path.exists():
                 found.append(path)
             else:

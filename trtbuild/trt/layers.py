@@ -36,6 +36,23 @@ _TYPE = re.compile(
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: (.+?)\](?=[\x1e\x1f]|\[|$)")
 """Entries end with a record separator, in TensorRT-RTX with a unit separator."""
 
+_COPY = re.compile(r"^Reformatting |(?:in|out)put reformatter \d+$| copy$")
+"""Names of layers that only move a tensor."""
+
+_BETWEEN = re.compile(r" \+ | \|\| |, |\.\.\.|(?<=\S)\+(?=/)")
+"""What stands between the nodes of a fused layer; Myelin sets a + without spaces."""
+
+_POINTWISE = re.compile(r"^(?:PWN\()+")
+
+_MYELIN = re.compile(r"_myl\d+_\d+$")
+"""The place in its graph that Myelin adds to a layer's name."""
+
+_NO_NODE = re.compile(
+    r"\(Unnamed Layer\* |\[.*\]$|__my[el]|_gemm_mha|ONNXTRT_|onnx::\w+$|[^/]*\.(?:weight|bias)$|"
+    r"(?:copied_)?(?:un)?(?:squeeze|shuffle|reshape)_(?:node_)?(?:before|after|between)_"
+)
+"""Names that TensorRT gives to its own layers, and those that PyTorch gives to weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
@@ -92,10 +109,26 @@ def count_precisions(facts: Mapping[str, LayerFacts]) -> dict[str, int]:
 
 
 def nodes_in(name: str) -> tuple[str, ...]:
-    """The nodes in a fused layer's name, as "/a/Conv + /b/Relu" or "{ForeignNode[/a.../b]}"."""
+    """The nodes that a layer's name spells, as "Conv_0 + PWN(Relu_1)" or "{ForeignNode[a...b]}".
+
+    Of a foreign node only the first and last are told. A copy that changes a tensor's format
+    computes no node, whatever it is named for, and has none.
+    """
+    if _COPY.search(name):
+        return ()
     foreign = re.fullmatch(r"\{ForeignNode\[(.*)\]\}", name)
-    parts = foreign[1].split("...") if foreign else name.split(" + ")
-    return tuple(part.strip() for part in parts if part.strip().startswith("/"))
+    parts = (_node(part) for part in _BETWEEN.split(foreign[1] if foreign else name))
+    return tuple(dict.fromkeys(part for part in parts if part and not _NO_NODE.match(part)))
+
+
+def _node(part: str) -> str:
+    """A part of a layer's name without the PWN(...) around it, or a piece of that, and without
+    what Myelin adds.
+    """
+    node = _POINTWISE.sub("", part.strip())
+    while node.endswith(")") and node.count(")") > node.count("("):
+        node = node[:-1]
+    return _MYELIN.sub("", node)
 
 
 def _facts(entry: Any) -> tuple[str, LayerFacts]:
