@@ -16,7 +16,7 @@ def test_a_point_warns_of_clocks_that_were_held_down_meanwhile() -> None:
     nvml = PretendedNvml()
     watch = Monitor(nvml, 0)
     unused: Any = None
-    run = PointRun(unused, unused, Settings(), unused, (), None, watch, (), print)
+    run = PointRun(unused, unused, Settings(), unused, (), watch, (), print)
     before = watch.state()
     nvml.violations_ns[nvml.NVML_PERF_POLICY_THERMAL] = 3_600_000_000_000
     part = point()
