@@ -12,7 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.project import Project, Result
+from trtbuild.cli import main
+from trtbuild.errors import ExitCode
 from trtbuild.graph.choose import Candidate, Choice
+from trtbuild.graph.session import Session
 from trtbuild.recipe.load import load_recipes
 
 RECIPE = """\
@@ -91,6 +94,45 @@ def test_a_candidate_that_does_not_pass_is_not_chosen_and_fails_nothing(project:
     third = project.trtbuild("run", "net.yaml", "--json")
     assert set(third.verdicts().values()) == {"UP_TO_DATE"}  # a failed candidate is a result
     assert best(third) == best(second)
+
+
+def test_a_candidate_that_is_asked_for_alone_must_pass(project: Project) -> None:
+    project.write("net.yaml", RECIPE.replace("int8: {snr_db: 20}", "int8: {snr_db: 400}"))
+    for again in range(2):  # also where all is up to date
+        alone = project.trtbuild("run", "net.yaml", "--precision", "int8")
+        assert alone.code == 1, again
+        assert "net: int8 does not pass: " in alone.err
+        assert "snr_db" in alone.err
+    assert project.trtbuild("run", "net.yaml", "--precision", "fp16").code == 0
+    both = project.trtbuild("run", "net.yaml", "--precision", "best", "--json")
+    assert both.code == 0, both.err
+    assert best(both)["variant"] in ("fp16", "fp8")
+    compared = project.trtbuild("compare", "net.yaml:best", "net.yaml:fp32", "--json")
+    assert compared.json["accuracy"], compared.err
+    kept = project.folder / "build/net/best/engine.plan"
+    assert project.trtbuild("compare", kept, "net.yaml:fp32", "--json").json["accuracy"]
+    which = project.trtbuild("compare", "net.yaml", "net.yaml:fp32")
+    assert which.code == 2
+    assert "net.yaml is a recipe: which of its variants?" in which.err
+
+
+def test_results_that_are_removed_before_the_choice_are_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, cache = project.folder / "net.yaml", project.cache
+    assert project.trtbuild("run", "net.yaml").code == 0
+    settle = Session._all_up_to_date
+
+    def removed(session: Session) -> bool:
+        found = settle(session)
+        (project.folder / "build/net/fp16/verify.json").unlink()
+        return found
+
+    monkeypatch.setattr(Session, "_all_up_to_date", removed)
+    assert main(["run", str(recipe), "--cache", str(cache)]) is ExitCode.FAILED
+    error = capsys.readouterr().err
+    assert "verify.json: cannot be read any more" in error
+    assert "hint: leave the output folder alone while a run goes on" in error
 
 
 def test_where_none_passes_the_run_fails_and_the_earlier_choice_is_gone(project: Project) -> None:

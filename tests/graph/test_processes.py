@@ -70,7 +70,7 @@ def test_an_interrupt_ends_the_run_with_130_and_keeps_what_is_done(tmp_path: Pat
     project.write("hooks.py", "import time\n\n\ndef wait(graph):\n    time.sleep(60)\n")
     project.replace("tiny.yaml", "  - op: fold_constants", '  - hook: "hooks.py:wait"')
     process = subprocess.Popen(
-        project.command("run", "tiny.yaml"),
+        project.command("run", "tiny.yaml", "--json", "--junit", "tests.xml"),
         cwd=project.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,8 +78,15 @@ def test_an_interrupt_ends_the_run_with_130_and_keeps_what_is_done(tmp_path: Pat
     )
     wait_for_children(process.pid, "surgery")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=20)
     assert process.returncode == 130
+    document = json.loads(out)
+    assert document["exit_code"] == 130
+    tasks = {task["id"]: task for task in document["recipes"][0]["tasks"]}
+    assert tasks["export"]["verdict"] == "EXECUTED"
+    assert tasks["surgery"]["verdict"] == "SKIPPED"
+    assert tasks["surgery"]["reasons"][0]["text"] == "the run was interrupted"
+    assert "the run was interrupted" in (project.folder / "tests.xml").read_text()
     assert "interrupted" in err
     assert "Traceback" not in err
     plan = project.trtbuild("plan", "tiny.yaml", "--json").verdicts()

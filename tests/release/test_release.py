@@ -253,6 +253,8 @@ def test_a_release_fails_without_what_it_requires(
     error = capsys.readouterr().err
     for name in required.split(","):
         assert name in error or "was not benchmarked" in error
+    also = ("--require", required, "--require", "R0")  # which takes nothing back
+    assert release(locked, monkeypatch, *out, *also) == ExitCode.FAILED
     assert release(locked, monkeypatch, *out, "--require", "R0") == ExitCode.DONE
 
 

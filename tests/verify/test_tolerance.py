@@ -47,6 +47,7 @@ def test_a_limit_that_is_missed_by_little_reads_as_missed() -> None:
     assert value != bound
     assert breach.text == f"has cosine = {value} (at least {bound})"
     assert told_apart(0.5, 0.4) == ("0.5", "0.4")
+    assert told_apart(12.5, 20.0) == ("12.5", "20")
     assert told_apart(0.99999993, 0.99999999) == ("0.9999999", "0.99999999")
     assert told_apart(1.0, 1.0 - 2**-53) == ("1", repr(1.0 - 2**-53))
 

@@ -11,6 +11,7 @@ from trtbuild.benchmark.compare import Side, compare
 from trtbuild.cli.common import add_json, folder
 from trtbuild.cli.settings import resolve
 from trtbuild.errors import ExitCode, StageError, UsageError
+from trtbuild.graph.choose import FILE, FOLDER
 from trtbuild.graph.session import output_folder
 from trtbuild.recipe.load import load_recipes
 from trtbuild.report.comparison import print_comparison
@@ -59,7 +60,7 @@ def _side(text: str, out: Path | None) -> Side:
 
 def _of_variant(text: str, path: Path, variant: str, out: Path | None) -> Side:
     (recipe,) = load_recipes([path])
-    if variant not in recipe.precisions:
+    if variant not in recipe.precisions and not (recipe.best and variant == FOLDER):
         hint = f"it has {', '.join(recipe.precisions)}"
         raise UsageError(f"{path} has no precision {variant}", hint=hint)
     engine = output_folder(recipe, out) / variant / ENGINE
@@ -70,6 +71,8 @@ def _of_variant(text: str, path: Path, variant: str, out: Path | None) -> Side:
 
 
 def _of_file(text: str, path: Path) -> Side:
+    if path.suffix in (".yaml", ".yml"):
+        raise UsageError(f"{text} is a recipe: which of its variants?", hint=f"{text}:fp32, say")
     with path.open("rb") as file:
         begins = file.read(64).lstrip()
     if path.suffix == ".json" or begins.startswith(b"{"):
@@ -80,8 +83,13 @@ def _of_file(text: str, path: Path) -> Side:
 
 
 def _of_engine(text: str, engine: Path) -> Side:
-    """An engine with the reports that a run put beside it, as far as they are about it."""
+    """An engine with the reports that a run put beside it, as far as they are about it.
+
+    Those of the one that is kept as the best lie beside the variant that it is.
+    """
     digest = digest_of_file(engine)
+    if (kept := _beside(engine, FILE)) is not None and (variant := kept.get("variant")):
+        engine = engine.parent.parent / str(variant) / ENGINE
     ours = engine.name == ENGINE  # who was copied elsewhere has lost its reports
     reports, notes = {}, []
     for name in (BENCHMARK, VERIFY):

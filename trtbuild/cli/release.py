@@ -42,17 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--require",
         dest="requirements",  # `require` are stages that a session must not skip
+        action="extend",
         type=_names(REQUIREMENTS),
-        default=(),
+        default=[],
         metavar="NAMES",
-        help=f"fail without these, by commas: {', '.join(REQUIREMENTS)}",
+        help=f"fail without these, by commas or repeated: {', '.join(REQUIREMENTS)}",
     )
     parser.add_argument(
         "--allow",
+        action="extend",
         type=_names(tuple(ALLOWANCES)),
-        default=(),
+        default=[],
         metavar="NAMES",
-        help=f"accept these, by commas, and write them down: {', '.join(ALLOWANCES)}",
+        help=f"accept these, by commas or repeated, and write them down: {', '.join(ALLOWANCES)}",
     )
     parser.add_argument(
         "--only-cached",

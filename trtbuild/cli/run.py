@@ -93,29 +93,35 @@ def main(options: argparse.Namespace) -> ExitCode:
         try:
             done = session.run()
         except KeyboardInterrupt:
-            session.executor.stop()
+            session.interrupt()
+            _write(options, session, ExitCode.INTERRUPTED)  # a job that is cancelled wants it too
             raise
         finally:
             if isinstance(listener, Terminal):
                 listener.stop()
-        if options.junit is not None:
-            from trtbuild.report.junit import write_junit
-
-            write_junit(options.junit, session.rebuilders)
-        if options.html is not None:
-            from trtbuild.report.page import write_page
-
-            write_page(options.html, session.rebuilders)
         exit_code = ExitCode.DONE if done else ExitCode.FAILED
         if any(guard.refused for guard in guards):
             exit_code = ExitCode.DIFFERENT
-        if options.json:
-            from trtbuild.report.document import print_json, run_document
-
-            print_json(run_document(session.rebuilders, exit_code))
-        else:
+        _write(options, session, exit_code)
+        if not options.json:
             print_outcomes(session.rebuilders)
     return exit_code
+
+
+def _write(options: argparse.Namespace, session: Session, exit_code: ExitCode) -> None:
+    """The documents that were asked for."""
+    if options.junit is not None:
+        from trtbuild.report.junit import write_junit
+
+        write_junit(options.junit, session.rebuilders)
+    if options.html is not None:
+        from trtbuild.report.page import write_page
+
+        write_page(options.html, session.rebuilders)
+    if options.json:
+        from trtbuild.report.document import print_json, run_document
+
+        print_json(run_document(session.rebuilders, exit_code))
 
 
 def _guards(session: Session) -> tuple[LockGuard, ...]:

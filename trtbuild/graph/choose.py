@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from trtbuild.errors import StoreError
 from trtbuild.graph.action import Verdict
 from trtbuild.graph.turns import CLOSE, Turns, take_turns
 from trtbuild.store.files import write_file
@@ -13,6 +14,8 @@ from trtbuild.store.files import write_file
 if TYPE_CHECKING:
     from trtbuild.graph.action import Outcome
     from trtbuild.graph.rebuild import Rebuilder
+
+AGAIN = "leave the output folder alone while a run goes on; run again"
 
 FOLDER, ENGINE, FILE = "best", "engine.plan", "best.json"
 
@@ -109,6 +112,17 @@ def choose(rebuilder: Rebuilder) -> Choice | None:
     return choice
 
 
+def not_passing(rebuilder: Rebuilder) -> tuple[Candidate, ...]:
+    """The candidates that do not pass, after a run that came to some only: it asked for these."""
+    recipe, outcomes = rebuilder.recipe, rebuilder.outcomes
+    if not recipe.best or rebuilder.choice is not None:
+        return ()
+    names = [name for name in recipe.precisions if outcomes.get(f"verify:{name}")]
+    made = [name for name in names if outcomes[f"verify:{name}"].outputs]
+    candidates = (_candidate(rebuilder, name) for name in made)
+    return tuple(candidate for candidate in candidates if candidate.why)
+
+
 def _chosen(
     rebuilder: Rebuilder, candidates: tuple[Candidate, ...], passing: list[Candidate]
 ) -> Choice:
@@ -169,7 +183,13 @@ def _failed(rebuilder: Rebuilder, variant: str) -> list[str]:
 def _result(rebuilder: Rebuilder, outcome: Outcome | None, name: str) -> dict[str, Any]:
     if outcome is None or not outcome.outputs:
         return {}
-    found: dict[str, Any] = json.loads(rebuilder.workspace.path(outcome.task, name).read_bytes())
+    path = rebuilder.workspace.path(outcome.task, name)
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:  # somebody removed or changed it since
+        raise StoreError(
+            f"cannot be read any more: {error}", where=str(path), hint=AGAIN
+        ) from error
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,10 @@ class Settings:
 
 def select(rebuilder: Rebuilder, settings: Settings) -> list[str]:
     """The tasks that the command line asks for. Raises UsageError for what the recipe lacks."""
-    unknown = settings.precisions - rebuilder.recipe.precisions.keys()
+    recipe = rebuilder.recipe
+    if recipe.best and "best" in settings.precisions:  # which takes all of the candidates
+        settings = replace(settings, precisions=frozenset())
+    unknown = settings.precisions - recipe.precisions.keys()
     if unknown:
         raise UsageError(
             f"{rebuilder.recipe.path} has no precision {', '.join(sorted(unknown))}",

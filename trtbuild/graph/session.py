@@ -10,7 +10,7 @@ from trtbuild.graph.accepted import with_accepted
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
 from trtbuild.graph.bind import options_of
 from trtbuild.graph.capable import check_capable, check_targets
-from trtbuild.graph.choose import choose
+from trtbuild.graph.choose import choose, not_passing
 from trtbuild.graph.decision import Listener
 from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.device import Device, device_of
@@ -97,6 +97,12 @@ class Session:
                 rebuilder.gates = excuse_candidates(rebuilder.gates, rebuilder.choice)
         return not any(_failed(rebuilder) for rebuilder in self.rebuilders)
 
+    def interrupt(self) -> None:
+        """End what runs, and give what was not begun its verdict."""
+        self.executor.stop()
+        for rebuilder, selected in zip(self.rebuilders, self.selected, strict=True):
+            _fill_in(rebuilder, needed_by(rebuilder, selected), "the run was interrupted")
+
     def preview(self) -> None:
         """Fill each rebuilder's outcomes with what a run would do; nothing is changed."""
         check_places(self.rebuilders)
@@ -156,7 +162,10 @@ def output_folder(recipe: Recipe, out: Path | None) -> Path:
     return (out if out is not None else recipe.folder / "build") / recipe.name
 
 
-def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
+NOT_BEGUN = "not begun: another task failed before (--continue goes on)"
+
+
+def _fill_in(rebuilder: Rebuilder, wanted: list[str], otherwise: str = NOT_BEGUN) -> None:
     """Give the tasks that doit did not come to their verdict."""
     for task_id in wanted:
         if task_id in rebuilder.outcomes:
@@ -165,8 +174,7 @@ def _fill_in(rebuilder: Rebuilder, wanted: list[str]) -> None:
         if failed := _failed_before(rebuilder, task):
             reason = Reason(ReasonKind.UPSTREAM_FAILED, f"{', '.join(failed)} failed")
         else:
-            text = "not begun: another task failed before (--continue goes on)"
-            reason = Reason(ReasonKind.UPSTREAM_FAILED, text)
+            reason = Reason(ReasonKind.UPSTREAM_FAILED, otherwise)
         rebuilder.outcomes[task_id] = Outcome(task, Verdict.SKIPPED, (reason,))
 
 
@@ -175,7 +183,7 @@ def _failed(rebuilder: Rebuilder) -> bool:
     where it was no mistake in the recipe.
     """
     choice = rebuilder.choice
-    if choice is not None and choice.variant is None:
+    if (choice is not None and choice.variant is None) or not_passing(rebuilder):
         return True
     failed = [o for o in rebuilder.outcomes.values() if o.verdict is Verdict.FAILED]
     return any_failed(rebuilder.gates) or any(not (choice and choice.excuses(o)) for o in failed)

@@ -31,8 +31,13 @@ def _print_engine(found: dict[str, Any]) -> None:
         print("  made by   unknown to this cache (--cache DIR names another one)")
     if build is not None:
         print(f"  precision {build['precision']}, {build['layers']} layers before the build")
+        profiles = build.get("profiles", [])  # where there are several
         for item in build["inputs"]:
-            print(f"  input     {item['name']} {item['dtype']} {item['min']} to {item['max']}")
+            shapes = "" if profiles else f" {item['min']} to {item['max']}"
+            print(f"  input     {item['name']} {item['dtype']}{shapes}")
+        for number, profile in enumerate(profiles):
+            for name, shapes in profile.items():
+                print(f"  profile {number} {name} {shapes['min']} {shapes['opt']} {shapes['max']}")
         for item in build["outputs"]:
             print(f"  output    {item['name']} {item['dtype']} {item['shape']}")
     _print_gpu(found["gpu"])

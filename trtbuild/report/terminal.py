@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trtbuild.graph.action import Outcome, Reason, ReasonKind, Task, Verdict
+from trtbuild.graph.choose import not_passing
 from trtbuild.graph.made import outdated_engines
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.recipe.model import Recipe
@@ -157,9 +158,7 @@ def print_outcomes(rebuilders: Sequence[Rebuilder]) -> None:
             print(
                 f"{path}: of a precision that the recipe no longer has; trtbuild clean removes it"
             )
-        if rebuilder.choice is not None:
-            lead = "best is " if rebuilder.choice.variant else ""
-            print(f"{rebuilder.recipe.name}: {lead}{rebuilder.choice.text}")
+        _print_choice(rebuilder)
     if any(rebuilder.gates for rebuilder in rebuilders):
         from trtbuild.report.gates import print_gates
 
@@ -168,6 +167,16 @@ def print_outcomes(rebuilders: Sequence[Rebuilder]) -> None:
                 if rebuilder.outcomes[task_id].verdict in (Verdict.SKIPPED, Verdict.FAILED):
                     continue  # its line says so
                 print_gates(f"{rebuilder.recipe.name} {task_id}", judgements)
+
+
+def _print_choice(rebuilder: Rebuilder) -> None:
+    """Which candidate is kept; where a run asked for some of them, which of these do not pass."""
+    name = rebuilder.recipe.name
+    if rebuilder.choice is not None:
+        lead = "best is " if rebuilder.choice.variant else ""
+        print(f"{name}: {lead}{rebuilder.choice.text}")
+    for candidate in not_passing(rebuilder):
+        print(f"{name}: {candidate.variant} does not pass: {candidate.why}", file=sys.stderr)
 
 
 def print_plan(rebuilders: Sequence[Rebuilder]) -> None:

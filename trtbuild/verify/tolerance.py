@@ -89,10 +89,9 @@ def told_apart(value: float, limit: float) -> tuple[str, str]:
     ('0.9999999', '0.99999999')
     """
     values = (f"{value:.{digits}g}" for digits in range(6, 18))
-    limits = (f"{limit:.{digits}g}" for digits in range(1, 18))
     return (
         next((text for text in values if _same_side(float(text), value, limit)), repr(value)),
-        next((text for text in limits if float(text) == limit), repr(limit)),
+        f"{limit:g}" if float(f"{limit:g}") == limit else repr(limit),
     )
 
 
