@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import Project, write_tiny_model
+from tests.project import RECIPE, Project, write_tiny_model
 from tests.trt import nets
 
 ENGINE = "build/tiny/fp32/engine.plan"
@@ -134,3 +134,17 @@ def test_another_file_is_refused_with_what_it_is(
 
 def test_a_file_that_is_not_there_is_refused(built: Project) -> None:
     assert built.trtbuild("inspect", "nothing.plan").code == 2
+
+
+def test_each_profile_of_an_engine_is_told_without_a_gpu(tmp_path: Path) -> None:
+    sizes = ((1, 1), (2, 8))
+    ranges = [f"{{x: {{min: [{n}, 4], opt: [{n}, 4], max: [{m}, 4]}}}}" for n, m in sizes]
+    level = "optimization_level: 0"
+    recipe = RECIPE.replace(level, f"{level}, profiles: [{', '.join(ranges)}]")
+    project = Project(tmp_path).tiny(recipe)
+    done = project.run("--only", "build")
+    assert done.code == 0, done.err
+    told = project.trtbuild("inspect", ENGINE).out
+    assert "input     x float32\n" in told
+    assert "profile 0 x [1, 4] [1, 4] [1, 4]" in told
+    assert "profile 1 x [2, 4] [2, 4] [8, 4]" in told
