@@ -65,7 +65,7 @@ def test_every_key_of_a_recipe_arrives_as_a_plain_value(folder: Path) -> None:
     assert recipe.outputs == ("logits",)
     assert recipe.precisions == {
         "fp32": {},
-        "fp16": {"keep_fp32": ["Softmax", "/head/*"], "keep_io_types": False},
+        "fp16": {"keep_fp32": ["/head/*", "Softmax"], "keep_io_types": False},
     }
     assert recipe.build == Build(
         "tensorrt_rtx",

@@ -26,6 +26,9 @@ _EIGHT: Options = {
     "per_channel": True,
 }
 
+_SETS = ("keep_fp32", "exclude", "op_types")
+"""Options that hold names or patterns, whose order and repetition say nothing."""
+
 DEFAULTS: dict[str, Options] = {
     "fp32": {},
     "tf32": {},
@@ -70,8 +73,9 @@ def candidates(precisions: Any, *, calibrated: bool) -> dict[str, Any]:
 
 
 def precision_section(name: str, given: RawPrecision | None) -> Options:
-    """The options of one precision, defaults filled in."""
-    return {**DEFAULTS[name], **whole(given or {})}
+    """The options of one precision, defaults filled in; what is a set has one order."""
+    options = {**DEFAULTS[name], **whole(given or {})}
+    return {key: sorted({*options[key]}) if key in _SETS else options[key] for key in options}
 
 
 def as_written(name: str, options: Options) -> Options:
