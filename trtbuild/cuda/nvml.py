@@ -27,7 +27,8 @@ _REASONS = {  # nvmlClocksEventReasons; "idle" and "application clocks" are no t
 }
 _TROUBLE = {"power_cap", "hardware_slowdown", "thermal_software", "thermal_hardware", "power_brake"}
 
-_POLICIES = ("POWER", "THERMAL", "BOARD_LIMIT", "RELIABILITY")  # nvmlPerfPolicyType_t; all trouble
+_POLICIES = ("POWER", "THERMAL", "BOARD_LIMIT", "RELIABILITY")  # nvmlPerfPolicyType_t
+_USUAL = ("reliability",)  # the voltage allows no higher clock: how a GPU at its best is held
 _NOTED = 0.01
 """A share of the time that clocks may be held down without a warning."""
 
@@ -230,7 +231,12 @@ def state_warnings(before: GpuState, after: GpuState, foreign: tuple[int, ...]) 
     """What makes a measurement doubtful."""
     texts = []
     shares = throttled_shares(before, after)
-    if held := [f"{name} {share * 100:.0f} %" for name, share in shares.items() if share > _NOTED]:
+    held = [
+        f"{name} {share * 100:.0f} %"
+        for name, share in shares.items()
+        if share > _NOTED and name not in _USUAL
+    ]
+    if held:
         texts.append(f"the GPU held its clocks down for a share of the time: {', '.join(held)}")
     if trouble := [reason for reason in after.throttling if reason in _TROUBLE]:
         texts.append(f"the GPU held its clocks down: {', '.join(trouble)}")
