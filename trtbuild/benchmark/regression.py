@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -33,8 +33,8 @@ class Accepted:
     digest: str
     load: Callable[[], Ready]
     warn: Callable[[str], None]
-    _ready: Ready | None = None
-    _problem: str = ""
+    _ready: Ready | None = field(default=None, init=False)
+    _problem: str = field(default="", init=False)
 
     def beside(self, new: Ready, settings: Settings, inputs: dict[str, Array]) -> Options:
         """The part of a point: `regression`, the ratio of the GPU times, new to accepted, or
