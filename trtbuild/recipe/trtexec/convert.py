@@ -106,12 +106,12 @@ def _standalone(made: Made, _: Given, row: Row) -> None:
 
 
 def _model(made: Made, option: Given, _: Row) -> None:
-    made.values["model.onnx"] = option.value or ""
+    made.values["model.onnx"] = values.path(option.value or "")
 
 
 def _foreign(made: Made, option: Given, _: Row) -> None:
     made.values.setdefault(
-        "model.onnx", str(PurePath(option.value or "model").with_suffix(".onnx"))
+        "model.onnx", str(PurePath(values.path(option.value or "model")).with_suffix(".onnx"))
     )
 
 
@@ -124,7 +124,7 @@ def _precision(made: Made, option: Given, _: Row) -> None:
 
 
 def _calibration(made: Made, option: Given, _: Row) -> None:
-    made.types.table = option.value or ""
+    made.types.table = values.path(option.value or "")
 
 
 def _setter(read: Callable[[str], Any]) -> Callable[[Made, Given, Row], None]:
@@ -229,7 +229,7 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "calibration": _calibration,
     "outputs": _setter(values.names),
     "names": _setter(values.names),
-    "paths": _setter(values.names),
+    "paths": _setter(values.paths),
     "on": _on,
     "off": _setter(lambda _: False),
     "all": _setter(lambda _: "all"),

@@ -258,6 +258,10 @@ TensorRT-RTX, with the recipe's key that it becomes. `trtbuild import-trtexec --
 recipe of a command line, a script or a log; `trtbuild export-trtexec RECIPE` goes the other way and
 says what trtexec cannot express. This page is made from the table that both work by.
 
+Scripts of POSIX shells, Windows' cmd and PowerShell, Dockerfiles, Makefiles and Python programs are
+read from the top: a variable has the value that holds at its line. Where a line may not have been
+passed, or a program computes the value, the command is refused, and its line is named.
+
 | option | here | what to know |
 |---|---|---|
 """
