@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
 
 from tests.project import Project
+from trtbuild.cli import parser
+from trtbuild.cli.bench_options import given_keys
 from trtbuild.errors import UsageError
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.trtexec.convert import convert
@@ -142,7 +145,7 @@ def test_what_is_obsolete_is_said_with_what_replaces_it(project: Project) -> Non
 
 def test_int8_without_data_is_calibrated_on_noise_and_that_is_said(project: Project) -> None:
     data, text = imported(project, "--", "--onnx=tiny.onnx", "--optShapes=x:4x4", "--best")
-    assert data["precisions"] == ["fp32", "fp16", "int8", "best"]
+    assert data["precisions"] == {"fp32": {}, "fp16": {}, "int8": {"base": "fp16"}, "best": {}}
     assert data["calibration"] == {"random": {"seed": 0}}
     assert "calibration on noise is good for measuring the speed" in text
 
@@ -152,6 +155,7 @@ def test_a_recipe_for_rtx_leaves_out_what_it_never_has(project: Project) -> None
     data, text = imported(project, "--", *words.split())
     assert data["build"] == {"backend": "tensorrt_rtx", "compute_capabilities": [86]}
     assert "build.dla.core: 0 is left out: TensorRT-RTX has no DLA" in text
+    assert "\n# tensorrt_rtx --onnx=tiny.onnx" in text
 
 
 def test_an_imported_recipe_runs(project: Project) -> None:
@@ -168,9 +172,35 @@ def test_an_imported_recipe_runs(project: Project) -> None:
 
 
 def test_a_command_without_a_model_is_refused(project: Project) -> None:
-    result = project.trtbuild("import-trtexec", "--", "--loadEngine=m.plan")
+    result = project.trtbuild("import-trtexec", "--", "--fp16")
     assert result.code == 2
     assert "no option names a model" in result.err
+    assert "hint: add --onnx=FILE" in result.err
+
+
+def test_an_engine_is_measured_without_a_recipe(project: Project) -> None:
+    words = (
+        "--loadEngine=m.plan --shapes=x:2x4 --warmUp=50 --duration=0.5 --useCudaGraph --device=0 "
+        "--percentile=50,99.9 --exportTimes=t.json --loadInputs=x:x.bin --noDataTransfers --threads"
+    )
+    result = project.trtbuild("import-trtexec", "--", *words.split())
+    assert result.code == 2
+    command = result.err.strip().partition("to measure it: trtbuild ")[2]
+    (project.folder / "x.bin").write_bytes(bytes(32))
+    options = parser("bench").parse_args(shlex.split(command))
+    given = given_keys(options)
+    assert (options.shapes, options.device) == (["x:2x4"], 0)
+    assert options.input == ["x=x.bin"]
+    assert (given["warmup"], given["duration"], given["percentiles"]) == (
+        "50ms",
+        "0.5s",
+        [50, 99.9],
+    )
+    assert (given["cuda_graph"], given["transfers"], given["spin_wait"]) == (True, False, False)
+    assert given["export"] == ["times"]
+    words = "--loadEngine=m.plan --getPlanVersionOnly"
+    told = project.trtbuild("import-trtexec", "--", *words.split()).err
+    assert "`trtbuild inspect m.plan`" in told
 
 
 def test_a_script_of_several_commands_lets_one_choose(project: Project) -> None:

@@ -50,7 +50,8 @@ def main(options: argparse.Namespace) -> ExitCode:
     if problems:
         raise UsageError(
             f"these options make no recipe: {'; '.join(problems)}",
-            hint="trtexec refuses or ignores one of them: leave it out",
+            hint="change or leave out what this names; trtexec refuses most of it too, and passes "
+            "over the rest",
         )
     if options.output is None:
         print(text, end="")  # noqa: T201 - the command's whole result

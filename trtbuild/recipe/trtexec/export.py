@@ -13,10 +13,9 @@ from trtbuild.recipe.build_table import present
 from trtbuild.recipe.model import Input, OnnxSource, Recipe
 from trtbuild.recipe.precision_section import UNCHANGED
 from trtbuild.recipe.trtexec.export_benchmark import measuring
+from trtbuild.recipe.trtexec.read import PROGRAM_OF
 from trtbuild.recipe.trtexec.shapes import Ports, dims_text
 from trtbuild.recipe.trtexec.values import io_formats
-
-PROGRAMS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def command_for(
 ) -> Command:
     """The command that builds and measures one variant; `build` holds the options of its build."""
     words = [
-        PROGRAMS[recipe.build.backend],
+        PROGRAM_OF[recipe.build.backend],
         f"--onnx={subject.model}",
         f"--saveEngine={subject.engine}",
     ]

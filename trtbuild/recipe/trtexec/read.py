@@ -14,9 +14,10 @@ from trtbuild.errors import UsageError
 from trtbuild.recipe.problems import nearest
 from trtbuild.recipe.trtexec.embedded import program_of, words_in
 from trtbuild.recipe.trtexec.script import commands_in
-from trtbuild.recipe.trtexec.table import BY_NAME, RTX_ONLY
+from trtbuild.recipe.trtexec.table import BY_NAME, REPEATABLE, RTX_ONLY
 
 PROGRAMS = {"trtexec": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
+PROGRAM_OF = {backend: program for program, backend in PROGRAMS.items()}
 _RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.-]*(?P<tags>(?: \[[^\]]*\])*) # (?P<line>.+)")
 _LOGGED = re.compile(r"(?P<program>.*?(?:trtexec|tensorrt_rtx)(?:\.exe)?)\s+(?P<words>-.*)")
 _VERSION = re.compile(r"\[TensorRT v(\d+)\]")  # 8601 is 8.6.1, 101601 is 10.16.1
@@ -202,9 +203,9 @@ def _given(words: Sequence[str]) -> list[Given]:
         if _VARIABLE.search(name):
             raise UsageError(f"{word}: its variable has no value here", hint="write the value")
         if not word.startswith("-") and found and found[-1].value is None:
-            before = found[-1].name
+            last = found[-1].name
             raise UsageError(
-                f"'{word}' stands alone", hint=f"if it is the value of {before}: {before}={word}"
+                f"'{word}' stands alone", hint=f"if it is the value of {last}: {last}={word}"
             )
         if name not in BY_NAME:
             near = nearest(name, BY_NAME)
@@ -213,7 +214,14 @@ def _given(words: Sequence[str]) -> list[Given]:
         # Of an option without a key, as the engine's file in a Makefile ($@), it is not used.
         if _VARIABLE.search(value) and BY_NAME[name].key:
             raise UsageError(f"{word}: its variable has no value here", hint="write the value")
-        found.append(Given(name, value if equals else None))
+        option = Given(name, value if equals else None)
+        before = next((given for given in found if given.name == name), None)
+        if before is not None and name not in REPEATABLE:
+            raise UsageError(
+                f"{option}: {before} stands before it, and trtexec takes {name} once",
+                hint="leave one of them out",
+            )
+        found.append(option)
     if unknown:
         raise UsageError(
             f"trtexec has no option {', '.join(unknown)}",

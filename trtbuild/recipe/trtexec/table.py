@@ -89,7 +89,12 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(
         _WEAK, "--precisionConstraints", "--layerPrecisions", "--layerOutputTypes", obsolete=True
     ),
-    Row("--stronglyTyped", "note", "", f"a strongly typed network {_ALWAYS}"),
+    Row(
+        "--stronglyTyped",
+        "strong",
+        "",
+        f"a strongly typed network {_ALWAYS}; fp32 leaves the graph's own types",
+    ),
     Row("--explicitPrecision", "note", "", f"explicit precision {_ALWAYS}", obsolete=True),
     Row("--noTF32", "off", "build.tf32"),
     Row("--sparsity", "sparsity", "build.sparsity"),
@@ -159,7 +164,8 @@ OPTIONS: tuple[Row, ...] = (
     ),
     *_rows("names", ("--decomposableAttentions", "build.decomposable_attentions")),
     # the machine
-    *_rows("int", ("--device", "build.device"), ("--useDLACore", "build.dla.core")),
+    *_rows("int", ("--device", "build.device")),
+    *_rows("limit", ("--useDLACore", "build.dla.core")),
     *_rows("on", ("--allowGPUFallback", "build.dla.gpu_fallback")),
     *_rows("layers", ("--layerDeviceTypes", "build.dla.layers")),
     *_rows("dla", ("--buildDLAStandalone", "build.engine_capability build.direct_io")),
@@ -179,11 +185,12 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(_SAFETY, "--safe", "--safetyPlugins", "--consistency", "--restricted", "--cpuOnly"),
     *_notes(_SAFETY, "--dumpKernelText", "--remoteAutoTuningConfig"),
     # measuring
-    *_rows("int", ("--iterations", "benchmark.iterations"), ("--infStreams", "benchmark.streams")),
+    *_rows("iterations", ("--iterations", "benchmark.iterations")),
+    *_rows("int", ("--infStreams", "benchmark.streams")),
     Row("--streams", "int", "benchmark.streams", "called --infStreams since 8.6", obsolete=True),
     *_rows("milliseconds", ("--warmUp", "benchmark.warmup"), ("--sleepTime", "benchmark.sleep")),
     *_rows("milliseconds", ("--idleTime", "benchmark.idle")),
-    *_rows("seconds", ("--duration", "benchmark.duration")),
+    *_rows("duration", ("--duration", "benchmark.duration")),
     *_rows(
         "off", ("--exposeDMA", "benchmark.overlap"), ("--noDataTransfers", "benchmark.transfers")
     ),
@@ -203,7 +210,8 @@ OPTIONS: tuple[Row, ...] = (
     *_rows("kept", ("--runtimeCacheFile", "benchmark.runtime_cache")),
     *_rows("specialization", ("--specializeStrategyDS", "benchmark.kernel_specialization")),
     *_rows("files", ("--loadInputs", "benchmark.inputs.files")),
-    *_rows("on", ("--dumpProfile", "benchmark.profile"), ("--exportProfile", "benchmark.profile")),
+    *_rows("on", ("--dumpProfile", "benchmark.profile")),
+    *_rows("profile_file", ("--exportProfile", "benchmark.profile")),
     *_rows("export", ("--exportTimes", "benchmark.export")),
     *_rows("export", ("--exportOutput", "benchmark.export"), ("--dumpOutput", "benchmark.export")),
     *_rows("export", ("--exportLayerInfo", "benchmark.export")),
@@ -227,25 +235,29 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(_ACCURACY, "--accuracyThreshold"),
     *_notes(_TUNING, "--tuneBuildRoutes", "--tuneBuildRouteFile", "--tuningSearch"),
     *_notes(_TUNING, "--tuningCacheFile", "--tuningTimeOut", "--saveAllEngines", "--continue"),
-    *_notes(_TUNING, "--tuningResultFile", "--helpBuildRoute"),
+    *_notes(_TUNING, "--tuningResultFile", "--helpBuildRoute", "--dryRun"),
     # the run
     Row("--saveEngine", "engine", "", "the engine is build/{name}/PRECISION/engine.plan"),
     Row(
         "--loadEngine",
         "note",
         "",
-        "a recipe builds its engine; `trtbuild run` takes it from the cache when nothing changed",
+        "a recipe builds its engine; `trtbuild run` takes it from the cache when nothing changed. "
+        "`trtbuild bench ENGINE` measures one that is there, without a recipe",
     ),
     Row(
         "--buildOnly", "skip", "", "--skipInference since 8.6: leave `benchmark` out", obsolete=True
     ),
     Row("--skipInference", "skip", "", "leave `benchmark` out"),
-    *_notes("`trtbuild run --dry-run`", "--dryRun"),
     *_notes("`trtbuild run --verbose`; build.log always holds all", "--verbose"),
     *_notes("`trtbuild --help`", "--help", "-h"),
     *_notes("engines are loaded by the runtime that built them", "--useRuntime", "--leanDLLPath"),
     *_notes("a detail of loading that changes no result", "--asyncFileReader"),
-    *_notes("temporary files lie where TMPDIR says", "--tempdir", "--tempfileControls"),
+    *_notes("temporary files lie where TMPDIR says", "--tempdir"),
+    *_notes(
+        "what the runtime may write for lean runtimes and plugins in an engine is left to TensorRT",
+        "--tempfileControls",
+    ),
 )
 
 BY_NAME = {row.name: row for row in OPTIONS}
@@ -284,3 +296,12 @@ RTX_ONLY = frozenset(
     }
 )
 """Options that only TensorRT-RTX's own program has."""
+
+REPEATABLE = frozenset(
+    {
+        *("--profile", "--minShapes", "--optShapes", "--maxShapes", "--output", "--uffInput"),
+        *("--plugins", "--staticPlugins", "--dynamicPlugins", "--setPluginsToSerialize"),
+        "--safetyPlugins",
+    }
+)
+"""Options that trtexec takes more than once; a second one of any other is unknown to it."""
