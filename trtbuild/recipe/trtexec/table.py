@@ -267,8 +267,10 @@ PREFACE = """\
 
 Every option that trtexec has had from TensorRT 7.2 (container 20.11) to 11.1, and that of
 TensorRT-RTX, with the recipe's key that it becomes. `trtbuild import-trtexec -- ARGS` writes the
-recipe of a command line, a script or a log; `trtbuild export-trtexec RECIPE` goes the other way and
-says what trtexec cannot express. This page is made from the table that both work by.
+recipe of a command line, a script or a log; `trtbuild export-trtexec RECIPE` goes the other way,
+with files as they are found from the present folder, in the words of a version that has all that
+the recipe asks for, and says what trtexec cannot express. This page is made from the table that
+both work by.
 
 Scripts of POSIX shells, Windows' cmd and PowerShell, Dockerfiles, Makefiles and Python programs are
 read from the top: a variable has the value that holds at its line. Where a line may not have been
