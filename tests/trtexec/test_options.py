@@ -84,7 +84,7 @@ def test_every_option_becomes_a_key_or_has_a_reason(name: str) -> None:
     known = {f"build.{option.key}" for option in BUILD_OPTIONS}
     known |= {f"benchmark.{key}" for key in BENCHMARK}
     known |= {"model.onnx", "outputs", "precisions", "calibration.table"}
-    known |= {f"inputs.NAME.{part}" for part in ("min", "opt", "max")}
+    known |= {f"inputs.NAME.{part}" for part in ("min", "opt", "max", "values")}
     for key in row.key.split():
         groups = [item for item in known if item.startswith(f"{key}.")]
         assert key in known or groups, key

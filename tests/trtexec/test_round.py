@@ -317,23 +317,6 @@ def test_an_input_without_a_profile_is_built_for_its_inference_shapes() -> None:
     assert made.inputs["b"]["shape"] == [3, 3]
 
 
-def test_values_of_an_input_that_decides_shapes_become_its_range(project: Project) -> None:
-    ports = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4]),
-        helper.make_tensor_value_info("size", TensorProto.INT64, [2]),
-    ]
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b"])
-    graph = helper.make_graph(
-        [helper.make_node("Reshape", ["x", "size"], ["y"])], "g", ports, [output]
-    )
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), "reshape.onnx")
-    words = "--minShapes=*:1x4,size:2x2 --optShapes=*:4x4,size:4x4 --maxShapes=*:8x4,size:8x4"
-    data = data_of(project, "--onnx=reshape.onnx", *words.replace("*", "x").split())
-    assert data["inputs"]["size"] == {"dtype": "int64", "shape": [2], "range": [2, 9]}
-    assert data["inputs"]["x"]["max"] == [8, 4]
-
-
 def test_a_pattern_stands_for_the_inputs_that_it_matches(project: Project) -> None:
     words = "--minShapes=*:1x4 --optShapes=x*:2x4 --maxShapes=*:8x4 --shapes=*:4x4"
     recipe = imported(project, "--onnx=net.onnx", *words.split())

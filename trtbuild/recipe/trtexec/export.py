@@ -63,8 +63,9 @@ def command_for(
         f"--saveEngine={subject.engine}",
     ]
     dynamic = _dynamic(recipe, subject.ports)
-    words += _shapes(dynamic, build.get("profiles") or [{}])
-    lacking, notes = list(_before(recipe, precision)), []
+    holding = tuple(item for item in recipe.inputs if item.values is not None)
+    words += _shapes((*dynamic, *holding), build.get("profiles") or [{}])
+    lacking, notes = [*_before(recipe, precision), *_unsaid(recipe)], []
     rtx = recipe.build.backend == "tensorrt_rtx"
     version = words_of(recipe, build)
     if version is Version.BEFORE_11:
@@ -140,6 +141,7 @@ def _dynamic(recipe: Recipe, ports: Ports | None) -> tuple[Input, ...]:
     if ports is None:
         return tuple(item for item in recipe.inputs if item.min != item.max)
     names = {port.name for port in ports.inputs if port.dynamic}
+    names -= {item.name for item in recipe.inputs if item.values is not None}
     return tuple(item for item in recipe.inputs if item.name in names)
 
 
@@ -152,13 +154,19 @@ def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
         if len(profiles) > 1:
             words.append(f"--profile={number}")
         for part in ("min", "opt", "max"):
-            own = {item.name: profile.get(item.name, {}) for item in inputs}
-            dims = ",".join(
-                f"{item.name}:{dims_text(own[item.name].get(part, getattr(item, part)))}"
-                for item in inputs
-            )
-            words.append(f"--{part}Shapes={dims}")
+            own = [item.in_profile(profile.get(item.name)) for item in inputs]
+            dims = (f"{i.name}:{dims_text(getattr(i.values or i, part))}" for i in own)
+            words.append(f"--{part}Shapes={','.join(dims)}")
     return words
+
+
+def _unsaid(recipe: Recipe) -> Iterator[str]:
+    for item in recipe.inputs:
+        if item.range is not None and "int" in item.dtype and len(item.opt) < 2:
+            yield (
+                f"inputs.{item.name}.range: where its values decide shapes, trtexec must be told "
+                "them: give it `values` instead"
+            )
 
 
 def _option(row: Option, value: Any) -> list[str]:

@@ -164,7 +164,10 @@ def _shapes(recipe: Recipe, dynamic: tuple[Input, ...], options: Mapping[str, An
     if name == "opt" and all(shapes[key] == sizes for key, sizes in usual.items()):
         return []
     given = [item for item in dynamic if _shape(item, shapes) in name.split(",")] or dynamic
-    return [f"--shapes={','.join(_shape(item, shapes) for item in given)}"] if given else []
+    holding = (i.in_profile(profile.get(i.name)) for i in recipe.inputs if i.values is not None)
+    values = [f"{i.name}:{dims_text(i.values.opt)}" for i in holding if i.values is not None]
+    points = [*(_shape(item, shapes) for item in given), *values]
+    return [f"--shapes={','.join(points)}"] if given else []
 
 
 def _shape(item: Input, shapes: Mapping[str, list[int]]) -> str:

@@ -58,8 +58,16 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(_BATCH, "--maxBatch", "--batch", obsolete=True),
     Row("--explicitBatch", "note", "", "a network has explicit batch always", obsolete=True),
     # shapes
-    *_rows("shapes", ("--minShapes", "inputs.NAME.min"), ("--optShapes", "inputs.NAME.opt")),
-    *_rows("shapes", ("--maxShapes", "inputs.NAME.max"), ("--shapes", "benchmark.shapes")),
+    *_rows(
+        "shapes",
+        ("--minShapes", "inputs.NAME.min inputs.NAME.values"),
+        ("--optShapes", "inputs.NAME.opt inputs.NAME.values"),
+    ),
+    *_rows(
+        "shapes",
+        ("--maxShapes", "inputs.NAME.max inputs.NAME.values"),
+        ("--shapes", "benchmark.shapes"),
+    ),
     Row("--profile", "profile", "build.profiles"),
     *_notes(
         _CALIBRATION, "--minShapesCalib", "--optShapesCalib", "--maxShapesCalib", obsolete=True
