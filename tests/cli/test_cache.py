@@ -139,6 +139,16 @@ def test_the_empty_text_is_no_folder(option: str, capsys: pytest.CaptureFixture[
     assert f"argument {option}: a folder's name is empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("action", ["stats", "ls", "show x", "verify", "gc", "push", "pull"])
+def test_what_looks_at_no_outputs_takes_no_folder_of_theirs(
+    action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["cache", *action.split(), "--out", "d"])
+    assert ended.value.code == ExitCode.INVALID
+    assert "unrecognized arguments: --out d" in capsys.readouterr().err
+
+
 def test_ls_knows_the_stages(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli(cache, "ls", "--stage", "bogus")

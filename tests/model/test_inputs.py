@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from trtbuild.model.inputs import fitted, numpy_dtype, parse_inputs
+from trtbuild.model.inputs import at_size, fitted, numpy_dtype, parse_inputs, random_values
 
 
 def test_types_have_numpys_names_and_ml_dtypes_for_what_it_lacks() -> None:
@@ -26,3 +26,13 @@ def test_an_input_without_opt_has_that_of_min() -> None:
     (made,) = parse_inputs([item])
     assert (made.min, made.opt, made.max) == ((1,), (1,), (4,))
     assert (made.range, made.dims) == ((0, 9), ("n",))
+
+
+def test_values_that_decide_shapes_are_never_random() -> None:
+    values = {"min": [1, 2], "opt": [4, 8], "max": [16, 512]}
+    item = {"name": "s", "dtype": "int32", "min": [2], "opt": [2], "max": [2], "values": values}
+    (made,) = parse_inputs([item])
+    generator = np.random.default_rng(0)
+    assert random_values(made, (2,), generator).tolist() == [4, 8]
+    assert random_values(at_size(made, "max"), (2,), generator).tolist() == [16, 512]
+    assert random_values(made, (2,), generator).dtype == np.int32

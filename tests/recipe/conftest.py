@@ -35,7 +35,7 @@ model:
 inputs:
   image: {dtype: float32, min: [1, 1, 8, 8], opt: [16, 1, 8, 8], max: [64, 1, 8, 8],
     dims: [batch, null, null, null], range: [0, 1]}
-  state: {dtype: int64, shape: []}
+  state: {dtype: int64, shape: [], values: {min: [1], opt: [2], max: [4]}}
 outputs: [logits]
 surgery:
   - op: fold_constants

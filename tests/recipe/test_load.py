@@ -26,6 +26,7 @@ from trtbuild.recipe.model import (
     Recipe,
     SurgeryStep,
     TorchSource,
+    Values,
     Verify,
 )
 from trtbuild.recipe.schema import validation_key
@@ -61,7 +62,8 @@ def test_every_key_of_a_recipe_arrives_as_a_plain_value(folder: Path) -> None:
         dims=("batch", None, None, None),
         range=(0.0, 1.0),
     )
-    assert recipe.inputs == (image, Input("state", "int64", (), (), (), None, None))
+    values = Values((1,), (2,), (4,))
+    assert recipe.inputs == (image, Input("state", "int64", (), (), (), None, None, values))
     assert recipe.outputs == ("logits",)
     assert recipe.precisions == {
         "fp32": {},

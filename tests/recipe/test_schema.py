@@ -164,7 +164,8 @@ def test_the_documentation_has_a_row_for_every_key() -> None:
         assert f"| `{path.rpartition('.')[2]}` |" in text
     # A dataset is described where verify takes one, and again where calibration does; a module
     # where it is the model, and again where it is measured beside one.
-    twice = ("recipe.$defs.dataset.", "recipe.$defs.torch.")
+    # Values that decide shapes are those of an input, and again those of a profile.
+    twice = tuple(f"recipe.$defs.{name}." for name in ("dataset", "torch", "input_values"))
     again = [path for path, _ in KEYS if path.startswith(twice)]
     assert text.count("\n| `") == len(KEYS) + len(again)
 

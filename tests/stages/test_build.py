@@ -111,6 +111,9 @@ def test_static_inputs_and_inputs_of_values_are_written_down(tmp_path: Path) -> 
     assert values["inputs"] == [
         shaped("n", "int64", []) | {"values": {"min": [1], "opt": [4], "max": [8]}}
     ]
+    told = shaped("n", "int64", []) | {"values": {"min": [1], "opt": [2], "max": [8]}}
+    run(model, tmp_path / "values", told)
+    assert json.loads((tmp_path / "values" / "build.json").read_text())["inputs"] == [told]
 
 
 @pytest.mark.parametrize(("base", "warned"), [("FLOAT16", 1), ("BFLOAT16", 0), ("FLOAT", 0)])

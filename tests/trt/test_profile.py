@@ -9,7 +9,7 @@ import pytest
 
 from tests.trt import nets
 from trtbuild.errors import StageError
-from trtbuild.recipe.model import Input
+from trtbuild.recipe.model import Input, Values
 from trtbuild.trt.flavour import Flavour
 from trtbuild.trt.logger import recording
 from trtbuild.trt.parser import parse_onnx
@@ -133,9 +133,19 @@ def test_values_that_decide_shapes_without_a_range_are_refused() -> None:
     assert problems((item,), COUNT) == (
         "the recipe's inputs are not those of the model:\n"
         "  'n' (int64 []) decides shapes by its values, which the recipe does not bound\n"
-        "  hint: give 'n' its own shape ([]) and the range of its values: "
-        "range: [lowest, highest + 1]"
+        "  hint: give 'n' its own shape ([]) and its values: "
+        "values: {min: [...], opt: [...], max: [...]}"
     )
+
+
+def test_values_that_decide_shapes_are_built_for_place_by_place() -> None:
+    values = Values((1, 2), (4, 8), (16, 512))
+    item = Input("sizes", "int64", (2,), (2,), (2,), None, None, values)
+    (found,) = profile_ranges((item,), (SIZES,), "fp32")
+    assert (found.min, found.opt, found.max) == (values.min, values.opt, values.max)
+    assert found.of_values
+    fixed = replace(SIZES, holds_shape=False)
+    assert "decides no shapes by its values" in problems((item,), fixed)
 
 
 def test_a_profile_that_tensorrt_does_not_take_is_refused(rtx: Flavour, tmp_path: Path) -> None:

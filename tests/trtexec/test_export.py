@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.project import Project
+from tests.trtexec.commands import imported, trtbuild
 from trtbuild.recipe.build_table import OPTIONS as BUILD_OPTIONS
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.trtexec.convert import convert
@@ -70,3 +75,77 @@ def test_there_and_back_again_the_options_are_the_same(project: Project) -> None
     again = load_recipes([project.folder / "again.yaml"])[0]
     assert again.build == recipe.build
     assert again.inputs == recipe.inputs
+
+
+def exported(*words: str) -> dict[str, Any]:
+    """The one variant that export-trtexec gives, as JSON."""
+    result = trtbuild("export-trtexec", *words, "--json")
+    assert (result.code, result.err) == (0, "")
+    (variant,) = result.json["variants"].values()
+    return dict(variant)
+
+
+def test_the_default_of_trtexec_counts_and_not_the_recipe_s(project: Project) -> None:
+    imported(project, "--onnx=tiny.onnx", "--optShapes=x:4x4")
+    assert "--profilingVerbosity=detailed" in exported("made.yaml")["command"]
+    imported(project, "--onnx=tiny.onnx", "--profilingVerbosity=layer_names_only")
+    made = exported("made.yaml")
+    assert not any("profiling" in line for line in (*made["command"], *made["lacking"]))
+
+
+def test_every_file_is_found_from_where_the_command_is_printed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.so", "t.cache", "x.npy"):
+        project.write(name, "")
+    project.write("made.yaml", FILES)
+    (project.folder / "elsewhere").mkdir()
+    for place, prefix in ((".", ""), ("..", f"{project.folder.name}/")):
+        monkeypatch.chdir(project.folder / place)
+        command = exported(str(project.folder / "made.yaml"))["command"]
+        assert f"--onnx={prefix}tiny.onnx" in command
+        assert f"--saveEngine={prefix}build/made/fp32/trtexec.plan" in command
+        assert f"--staticPlugins={prefix}a.so" in command
+        assert f"--timingCacheFile={prefix}t.cache" in command
+        assert f"--loadInputs=x:{prefix}x.npy" in command
+    monkeypatch.chdir(project.folder / "elsewhere")
+    made = exported("../made.yaml")
+    assert f"--staticPlugins={project.folder}/a.so" in made["command"]
+    assert f"--onnx={project.folder}/tiny.onnx" in made["command"]
+    notes = " ".join(made["notes"])
+    assert "trtexec also writes --timingCacheFile" in notes
+    assert "raw values, without the header of a .npy" in notes
+    assert f"mkdir -p {project.folder}/build/made/fp32" in notes
+    assert "# note: trtexec also writes" in trtbuild("export-trtexec", "../made.yaml").out
+
+
+HEAD = """\
+trtbuild: 1
+name: made
+model: {onnx: tiny.onnx}
+inputs: {x: {dtype: float32, shape: [1, 4]}}
+"""
+FILES = f"""{HEAD}
+build: {{backend: tensorrt, plugins: {{static: [a.so]}}, timing_cache: {{file: t.cache}}}}
+benchmark: {{inputs: {{files: {{x: x.npy}}}}}}
+"""
+
+
+@pytest.mark.parametrize("newer", ["build_route: -knob=1", "# nothing newer"])
+def test_the_words_are_of_a_version_that_has_all_options(project: Project, newer: str) -> None:
+    text = f"{HEAD}build:\n  backend: tensorrt\n  {newer}\n  io_formats: {{x: [chw32]}}\n"
+    project.write("made.yaml", f"{text}benchmark: {{transfers: true, spin_wait: false}}\n")
+    command = exported("made.yaml")["command"]
+    since_11 = {"--includeDataTransfers", "--noSpinWait", "--noCudaGraph", "--inputIOFormats=chw32"}
+    before = {"--stronglyTyped", "--inputIOFormats=fp32:chw32"}
+    expected, others = (since_11, before) if "knob" in newer else (before, since_11)
+    assert expected <= set(command)
+    assert not others & set(command)
+
+
+def test_an_engine_for_trtexec_11_gets_its_words(project: Project) -> None:
+    project.write("made.yaml", HEAD + "build: {backend: tensorrt}\n")
+    assert "--stronglyTyped" in exported("made.yaml")["command"]
+    text = (project.folder / "made.yaml").read_text()
+    project.write("made.yaml", text + 'deploy: {tensorrt: "11.1"}\n')
+    assert "--stronglyTyped" not in exported("made.yaml")["command"]

@@ -2,81 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
 
 from tests.project import Project
+from trtbuild.cli import parser
+from trtbuild.cli.bench_options import given_keys
 from trtbuild.errors import UsageError
 from trtbuild.recipe.load import load_recipes
 from trtbuild.recipe.trtexec.convert import convert
-from trtbuild.recipe.trtexec.read import call_of, lines_in
+from trtbuild.recipe.trtexec.read import call_of
 from trtbuild.recipe.trtexec.write import recipe_text
 from trtbuild.recipe.yaml import parse
-
-SCRIPT = """#!/bin/bash
-# trtexec --onnx=not-this.onnx
-MODEL=models/net.onnx
-export BATCH="8"
-/usr/src/tensorrt/bin/trtexec --onnx=$MODEL --fp16 \\
-    --minShapes='in:0':1x3x8x8 --optShapes="in:0":${BATCH}x3x8x8 \\
-    --maxShapes=in:0:16x3x8x8 2>&1 | tee log.txt
-tensorrt_rtx --onnx=other.onnx --computeCapabilities=86 > log
-"""
-LOG = """&&&& RUNNING TensorRT.trtexec [TensorRT v101601] [b11] # trtexec --onnx=a.onnx --int8
-[11/22/2026-20:00:00] [I] === Model Options ===
-&&&& PASSED TensorRT.trtexec [TensorRT v101601] # trtexec --onnx=a.onnx --int8
-"""
-
-
-def test_the_commands_of_a_script_are_read_as_the_shell_reads_them() -> None:
-    first, second = (line.call() for line in lines_in(SCRIPT))
-    assert [str(option) for option in first.options] == [
-        "--onnx=models/net.onnx",
-        "--fp16",
-        "--minShapes=in:0:1x3x8x8",
-        "--optShapes=in:0:8x3x8x8",
-        "--maxShapes=in:0:16x3x8x8",
-    ]
-    assert (first.backend, second.backend) == ("tensorrt", "tensorrt_rtx")
-
-
-def test_a_log_is_read_by_its_running_line() -> None:
-    (call,) = (line.call() for line in lines_in(LOG))
-    assert [str(option) for option in call.options] == ["--onnx=a.onnx", "--int8"]
-
-
-def test_a_variable_without_a_value_and_a_text_without_a_command_are_refused() -> None:
-    with pytest.raises(UsageError, match="its variable has no value"):
-        lines_in("trtexec --onnx=$MODEL")[0].call()
-    with pytest.raises(UsageError, match="there is no trtexec command"):
-        lines_in("echo hello")
-
-
-BATCH = r"""@echo off
-rem trtexec --onnx=not-this.onnx
-set MODEL=C:\models\net.onnx
-"C:\Program Files\TensorRT\bin\trtexec.exe" --onnx=%MODEL% ^
-    --fp16 ^
-    --shapes=x:2x4
-tensorrt_rtx --onnx=%OTHER%
-"""
-
-
-def test_a_script_for_windows_is_read_as_its_shell_reads_it() -> None:
-    first, second = lines_in(BATCH.replace("\n", "\r\n"))
-    assert [str(option) for option in first.call().options] == [
-        "--onnx=C:/models/net.onnx",
-        "--fp16",
-        "--shapes=x:2x4",
-    ]
-    with pytest.raises(UsageError, match="--onnx=%OTHER%: its variable has no value"):
-        second.call()
-
-
-def test_a_value_that_no_recipe_has_need_not_be_known() -> None:
-    (line,) = lines_in("%.plan: %.onnx\n\ttrtexec --onnx=a.onnx --saveEngine=$@ --fp16\n")
-    assert [str(option) for option in line.call().options][-1] == "--fp16"
 
 
 def test_a_script_that_is_not_there_is_named(project: Project) -> None:
@@ -206,7 +145,7 @@ def test_what_is_obsolete_is_said_with_what_replaces_it(project: Project) -> Non
 
 def test_int8_without_data_is_calibrated_on_noise_and_that_is_said(project: Project) -> None:
     data, text = imported(project, "--", "--onnx=tiny.onnx", "--optShapes=x:4x4", "--best")
-    assert data["precisions"] == ["fp32", "fp16", "int8", "best"]
+    assert data["precisions"] == {"fp32": {}, "fp16": {}, "int8": {"base": "fp16"}, "best": {}}
     assert data["calibration"] == {"random": {"seed": 0}}
     assert "calibration on noise is good for measuring the speed" in text
 
@@ -216,6 +155,7 @@ def test_a_recipe_for_rtx_leaves_out_what_it_never_has(project: Project) -> None
     data, text = imported(project, "--", *words.split())
     assert data["build"] == {"backend": "tensorrt_rtx", "compute_capabilities": [86]}
     assert "build.dla.core: 0 is left out: TensorRT-RTX has no DLA" in text
+    assert "\n# tensorrt_rtx --onnx=tiny.onnx" in text
 
 
 def test_an_imported_recipe_runs(project: Project) -> None:
@@ -232,14 +172,58 @@ def test_an_imported_recipe_runs(project: Project) -> None:
 
 
 def test_a_command_without_a_model_is_refused(project: Project) -> None:
-    result = project.trtbuild("import-trtexec", "--", "--loadEngine=m.plan")
+    result = project.trtbuild("import-trtexec", "--", "--fp16")
     assert result.code == 2
     assert "no option names a model" in result.err
+    assert "hint: add --onnx=FILE" in result.err
+
+
+def test_an_engine_is_measured_without_a_recipe(project: Project) -> None:
+    words = (
+        "--loadEngine=m.plan --shapes=x:2x4 --warmUp=50 --duration=0.5 --useCudaGraph --device=0 "
+        "--percentile=50,99.9 --exportTimes=t.json --loadInputs=x:x.bin --noDataTransfers --threads"
+    )
+    result = project.trtbuild("import-trtexec", "--", *words.split())
+    assert result.code == 2
+    command = result.err.strip().partition("to measure it: trtbuild ")[2]
+    (project.folder / "x.bin").write_bytes(bytes(32))
+    options = parser("bench").parse_args(shlex.split(command))
+    given = given_keys(options)
+    assert (options.shapes, options.device) == (["x:2x4"], 0)
+    assert options.input == ["x=x.bin"]
+    assert (given["warmup"], given["duration"], given["percentiles"]) == (
+        "50ms",
+        "0.5s",
+        [50, 99.9],
+    )
+    assert (given["cuda_graph"], given["transfers"], given["spin_wait"]) == (True, False, False)
+    assert given["export"] == ["times"]
+    words = "--loadEngine=m.plan --getPlanVersionOnly"
+    told = project.trtbuild("import-trtexec", "--", *words.split()).err
+    assert "`trtbuild inspect m.plan`" in told
 
 
 def test_a_script_of_several_commands_lets_one_choose(project: Project) -> None:
-    project.write("bench.sh", SCRIPT)
+    script = (
+        "trtexec --onnx=a.onnx\ntensorrt_rtx --onnx=other.onnx --computeCapabilities=86 > log\n"
+    )
+    project.write("bench.sh", script)
     result = project.trtbuild("import-trtexec", "bench.sh", "--nth", "2")
     assert "compute_capabilities: [86]" in result.out
     assert "command 2 of 2" in result.err
     assert project.trtbuild("import-trtexec", "bench.sh", "--nth", "3").code == 2
+
+
+def test_a_path_is_named_as_a_recipe_names_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    words = [r"--onnx=C:\models\net.onnx", "--staticPlugins=~/a.so", "--optShapes=x:1x4"]
+    (project.folder / "sub").mkdir()
+    words += [r"--loadInputs=x:D:\x.bin"]
+    assert project.trtbuild("import-trtexec", "-o", "sub/made.yaml", "--", *words).code == 0
+    data = parse((project.folder / "sub/made.yaml").read_bytes()).data
+    assert data is not None
+    assert data["model"] == {"onnx": "C:/models/net.onnx"}
+    assert data["build"]["plugins"] == {"static": ["/home/ada/a.so"]}
+    assert data["benchmark"]["inputs"] == {"files": {"x": "D:/x.bin"}}

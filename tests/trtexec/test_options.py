@@ -10,7 +10,7 @@ import pytest
 from trtbuild.errors import UsageError
 from trtbuild.recipe.build_table import OPTIONS as BUILD_OPTIONS
 from trtbuild.recipe.trtexec.convert import _WAYS, convert
-from trtbuild.recipe.trtexec.read import Call, call_of
+from trtbuild.recipe.trtexec.read import Call, call_of, lines_in
 from trtbuild.recipe.trtexec.table import BY_NAME, OPTIONS, markdown
 
 
@@ -84,7 +84,7 @@ def test_every_option_becomes_a_key_or_has_a_reason(name: str) -> None:
     known = {f"build.{option.key}" for option in BUILD_OPTIONS}
     known |= {f"benchmark.{key}" for key in BENCHMARK}
     known |= {"model.onnx", "outputs", "precisions", "calibration.table"}
-    known |= {f"inputs.NAME.{part}" for part in ("min", "opt", "max")}
+    known |= {f"inputs.NAME.{part}" for part in ("min", "opt", "max", "values")}
     for key in row.key.split():
         groups = [item for item in known if item.startswith(f"{key}.")]
         assert key in known or groups, key
@@ -125,6 +125,8 @@ GIVEN = {
     "--tilingOptimizationLevel=3": {"build.tiling_level": "full"},
     "--pi": {"build.parser_flags.native_instancenorm": False},
     "--useDLACore=1": {"build.dla.core": 1},
+    "--useDLACore=-1": {},
+    "--iterations=0": {"benchmark.iterations": 1},
     "--layerDeviceTypes=a:GPU,b:DLA": {"build.dla.layers": {"a": "gpu", "b": "dla"}},
     "--buildDLAStandalone": {
         "build.engine_capability": "dla_standalone",
@@ -198,6 +200,51 @@ def test_an_option_becomes_its_key(words: str) -> None:
 def test_a_value_that_trtexec_refuses_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="trtexec does not take this value"):
         made_of(word)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("--duration=-1", "until it is stopped"),
+        ("--workspace=0", "the least that build.workspace takes is 1B"),
+        ("--memPoolSize=workspace:1G,dlaSRAM:0K", "least that build.memory_pools.dla_managed_sram"),
+    ],
+)
+def test_a_value_that_no_recipe_has_is_told_by_what_it_does(word: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        made_of(word)
+
+
+NOTES = {
+    "--sparsity=force": "weights are not rewritten here",
+    "--dumpRawBindingsToFile": "tofile(FILE) makes the raw file",
+    "--exportProfile=p.json": "it is profile.json in build/{name}/PRECISION",
+    "--preview=-fasterDynamicShapes0805": "is always on, and cannot be switched off",
+    "--tempfileControls=in_memory:allow": "left to TensorRT",
+    "--iterations=0": "the duration alone decides",
+}
+
+
+@pytest.mark.parametrize("word", NOTES)
+def test_what_differs_from_trtexec_is_noted(word: str) -> None:
+    notes = convert(call_of(["--onnx=tiny.onnx", word]), None).notes
+    assert any(note.startswith(word) and NOTES[word] in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "word", ["--saveAllEngines", "--dryRun", "--continue", "--tuningSearch=fast"]
+)
+def test_an_option_of_a_newer_trtexec_measures_as_that_does(word: str) -> None:
+    assert made_of(word)["benchmark.transfers"] is False
+    assert made_of("--inputIOFormats=chw")["benchmark.transfers"] is False
+    assert "benchmark.transfers" not in made_of("--inputIOFormats=fp32:chw")
+
+
+def test_an_option_that_trtexec_takes_once_is_refused_twice() -> None:
+    with pytest.raises(UsageError, match=r"--onnx=b: --onnx=a stands before it") as caught:
+        lines_in("\ntrtexec --onnx=a --fp16 --onnx=b")[0].call()
+    assert caught.value.where == "line 2"
+    call_of(["--onnx=a", "--staticPlugins=a.so", "--staticPlugins=b.so"])
 
 
 @pytest.mark.parametrize(

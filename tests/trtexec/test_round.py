@@ -38,6 +38,11 @@ def data_of(project: Project, *words: str) -> dict[str, Any]:
     return data
 
 
+def told_in(project: Project) -> str:
+    """The comments of made.yaml, as one line."""
+    return " ".join((project.folder / "made.yaml").read_text().replace("\n#  ", " ").split())
+
+
 # What takes part in no recipe of its own: another model, or a value that needs others.
 BESIDE = {
     "--uff": [],
@@ -76,7 +81,7 @@ def test_there_is_a_value_for_every_option_that_takes_one() -> None:
     assert takes - set(VALUES) == {"--dumpOutput", "--dumpLayerInfo", "--dumpRawBindingsToFile"}
 
 
-FLAGS = ("on", "off", "all", "skip", "strip_all", "dla", "precision")
+FLAGS = ("on", "off", "all", "skip", "strip_all", "dla", "precision", "strong")
 
 
 ROUNDS = {
@@ -210,6 +215,8 @@ def test_a_log_is_measured_as_its_version_measures(
         ("--int8", ["int8"]),
         ("--fp16 --bf16", ["fp16", "bf16"]),
         ("--stronglyTyped", ["fp32"]),
+        ("--fp16 --stronglyTyped --int8", ["fp32"]),
+        ("--best", {"fp32": {}, "fp16": {}, "int8": {"base": "fp16"}, "best": {}}),
         (
             "--fp16 --inputIOFormats=fp16:chw --outputIOFormats=fp16:chw",
             {"fp16": {"keep_io_types": False}},
@@ -231,8 +238,23 @@ def test_options_about_types_become_precisions(
 def test_a_type_that_no_precision_gives_is_told(project: Project) -> None:
     words = "--optShapes=x:4x4 --fp16 --inputIOFormats=fp16:chw --outputIOFormats=fp32:chw"
     assert data_of(project, "--onnx=net.onnx", *words.split())["precisions"] == ["fp16"]
-    text = (project.folder / "made.yaml").read_text()
-    assert "# - 'x' is float32 in the graph, not float16" in text
+    text = told_in(project)
+    assert "'x' is float32 in the graph, not float16" in text
+    assert "precisions.fp16.keep_io_types: false gives it to all of float32, a Cast" in text
+    imported(project, "--onnx=net.onnx", *words.replace("--fp16", "--int8").split())
+    assert "keep_io_types" not in told_in(project)
+    assert "; a Cast in a surgery hook gives it another" in told_in(project)
+
+
+def test_a_graph_with_types_of_its_own_keeps_them(project: Project) -> None:
+    words = "--onnx=net.onnx --optShapes=x:4x4 --stronglyTyped --fp16 --int8"
+    data = data_of(project, *words.split())
+    assert data["precisions"] == ["fp32"]
+    assert "calibration" not in data
+    assert "--stronglyTyped switches --fp16 --int8 off" in told_in(project)
+    assert "puts it into the graph" not in told_in(project)
+    result = trtbuild("import-trtexec", "--", "--onnx=net.onnx", "--best", "--stronglyTyped")
+    assert "trtexec refuses it beside --stronglyTyped" in result.err
 
 
 def test_formats_that_do_not_fit_the_tensors_are_refused(project: Project) -> None:
@@ -263,7 +285,12 @@ def test_a_model_that_is_quantized_already_gets_no_precision(project: Project) -
     data = data_of(project, "--onnx=qdq.onnx", "--int8", "--fp16")
     assert data["precisions"] == ["fp16"]
     assert "calibration" not in data
-    assert "holds Q/DQ already" in (project.folder / "made.yaml").read_text()
+    assert "--int8: the model holds Q/DQ already" in (project.folder / "made.yaml").read_text()
+    assert data_of(project, "--onnx=qdq.onnx", "--best")["precisions"] == ["fp16"]
+    text = (project.folder / "made.yaml").read_text()
+    assert "--best: the model holds Q/DQ already" in text
+    assert "each candidate" not in text
+    assert "calibrat" not in text
 
 
 @pytest.mark.parametrize(
@@ -290,23 +317,6 @@ def test_an_input_without_a_profile_is_built_for_its_inference_shapes() -> None:
     assert made.inputs["b"]["shape"] == [3, 3]
 
 
-def test_values_of_an_input_that_decides_shapes_become_its_range(project: Project) -> None:
-    ports = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4]),
-        helper.make_tensor_value_info("size", TensorProto.INT64, [2]),
-    ]
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b"])
-    graph = helper.make_graph(
-        [helper.make_node("Reshape", ["x", "size"], ["y"])], "g", ports, [output]
-    )
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), "reshape.onnx")
-    words = "--minShapes=*:1x4,size:2x2 --optShapes=*:4x4,size:4x4 --maxShapes=*:8x4,size:8x4"
-    data = data_of(project, "--onnx=reshape.onnx", *words.replace("*", "x").split())
-    assert data["inputs"]["size"] == {"dtype": "int64", "shape": [2], "range": [2, 9]}
-    assert data["inputs"]["x"]["max"] == [8, 4]
-
-
 def test_a_pattern_stands_for_the_inputs_that_it_matches(project: Project) -> None:
     words = "--minShapes=*:1x4 --optShapes=x*:2x4 --maxShapes=*:8x4 --shapes=*:4x4"
     recipe = imported(project, "--onnx=net.onnx", *words.split())
@@ -319,7 +329,7 @@ def test_options_that_contradict_each_other_are_refused(project: Project) -> Non
     words = ["--onnx=net.onnx", "--optShapes=x:4x4", "--noBuilderCache", "--errorOnTimingCacheMiss"]
     result = trtbuild("import-trtexec", "-o", "made.yaml", "--", *words)
     assert result.code == 2
-    assert "build.timing_cache.error_on_miss: the timing cache is not enabled" in result.err
+    assert "with --noBuilderCache no timing is in a cache" in result.err
     assert not (project.folder / "made.yaml").exists()
 
 

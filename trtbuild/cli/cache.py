@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.cli.common import (
+    add_cache,
     add_json,
     add_places,
     add_remote,
@@ -48,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe file")
         if name in ("push", "pull", "why"):
             add_remote(sub)
-        add_places(sub)
+        if name == "why":  # the only one that looks at outputs
+            add_places(sub)
+        else:
+            add_cache(sub)
         add_json(sub)
 
 

@@ -26,14 +26,19 @@ def add_recipes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipes", nargs="+", type=Path, metavar="RECIPE", help="a recipe file")
 
 
-def add_places(parser: argparse.ArgumentParser) -> None:
-    """Where the cache and the outputs lie."""
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Where the cache lies."""
     parser.add_argument(
         "--cache",
         type=folder,
         metavar="DIR",
         help="the cache (default: $TRTBUILD_CACHE, else ~/.cache/trtbuild)",
     )
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Where the cache and the outputs lie."""
+    add_cache(parser)
     parser.add_argument(
         "--out",
         type=folder,

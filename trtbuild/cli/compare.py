@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="A", help=what)
     parser.add_argument("second", metavar="B", help="the same")
     parser.add_argument(
-        "--out", type=folder, metavar="DIR", help="where outputs of recipes lie (default: build)"
+        "--out",
+        type=folder,
+        metavar="DIR",
+        help="outputs of recipes lie in DIR/NAME (default: build/NAME beside the recipe)",
     )
     add_json(parser)
 

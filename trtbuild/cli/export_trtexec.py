@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from trtbuild.cli.common import add_json, folder
@@ -40,13 +43,22 @@ def main(options: argparse.Namespace) -> ExitCode:
         else:
             model = recipe.path.parent / source
         engine = root / variant / "trtexec.plan"
-        subject = Subject(str(model), str(engine), ports_of(model))
-        commands[variant] = command_for(recipe, variant, build.options, subject)
+        folder = Path(_from_here(recipe.path.parent))
+        subject = Subject(_from_here(model), _from_here(engine), ports_of(model), folder)
+        command = command_for(recipe, variant, build.options, subject)
+        if not engine.parent.is_dir():
+            note = f"trtexec makes no folders: mkdir -p {shlex.quote(_from_here(engine.parent))}"
+            command = replace(command, notes=(*command.notes, note))
+        commands[variant] = command
     if options.json:
         from trtbuild.report.document import print_json
 
         found = {
-            name: {"command": list(command.words), "lacking": list(command.lacking)}
+            name: {
+                "command": list(command.words),
+                "lacking": list(command.lacking),
+                "notes": list(command.notes),
+            }
             for name, command in commands.items()
         }
         document = {"format": 1, "recipe": str(options.recipe), "variants": found}
@@ -56,5 +68,13 @@ def main(options: argparse.Namespace) -> ExitCode:
         print(f"# {recipe.name} {name}")  # noqa: T201 - the command's whole result
         for line in command.lacking:
             print(f"# not in this command: {line}")  # noqa: T201
+        for line in command.notes:
+            print(f"# note: {line}")  # noqa: T201
         print(f"{command.text}\n")  # noqa: T201
     return ExitCode.DONE
+
+
+def _from_here(path: Path) -> str:
+    """A path as the present folder finds it: relative where it lies below."""
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 - links stay what they are
+    return str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole)

@@ -15,6 +15,7 @@ from trtbuild.recipe.trtexec.paths import rebase
 from trtbuild.recipe.trtexec.read import PROGRAMS, Call, call_of, lines_in
 from trtbuild.recipe.trtexec.shapes import Ports
 from trtbuild.recipe.trtexec.valid import problems_of
+from trtbuild.recipe.trtexec.values import path
 from trtbuild.recipe.trtexec.write import recipe_text
 from trtbuild.store.files import write_file
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command_line",
         nargs="+",
         metavar="ARGS",
-        help="trtexec's arguments after --, or one quoted string, a shell script or a log",
+        help="trtexec's arguments after --, or one quoted string, a script or a log",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the recipe there")
     parser.add_argument("--name", default="", help="the recipe's name (default: the model's)")
@@ -49,7 +50,8 @@ def main(options: argparse.Namespace) -> ExitCode:
     if problems:
         raise UsageError(
             f"these options make no recipe: {'; '.join(problems)}",
-            hint="trtexec refuses or ignores one of them: leave it out",
+            hint="change or leave out what this names; trtexec refuses most of it too, and passes "
+            "over the rest",
         )
     if options.output is None:
         print(text, end="")  # noqa: T201 - the command's whole result
@@ -65,10 +67,10 @@ def main(options: argparse.Namespace) -> ExitCode:
 def _call(words: list[str], nth: int) -> Call:
     if len(words) > 1 or (words[0].startswith("--") and " " not in words[0]):
         return call_of(words)
-    path = Path(words[0])
-    if len(words[0].split()) == 1 and path.stem not in PROGRAMS:
-        require_file(path, "give trtexec's arguments after --, a script or a log")
-    text = path.read_text(errors="replace") if path.is_file() else words[0]
+    file = Path(words[0])
+    if len(words[0].split()) == 1 and file.stem not in PROGRAMS:
+        require_file(file, "give trtexec's arguments after --, a script or a log")
+    text = file.read_text(errors="replace") if file.is_file() else words[0]
     lines = lines_in(text)
     if not 1 <= nth <= len(lines):
         raise UsageError(f"there are {len(lines)} commands in this, no number {nth}")
@@ -80,4 +82,4 @@ def _call(words: list[str], nth: int) -> Call:
 def _ports(call: Call) -> Ports | None:
     """The inputs and outputs of the model that the call names, where it is there."""
     files = [option.value for option in call.options if option.name == "--onnx"]
-    return ports_of(Path(files[-1])) if files and files[-1] else None
+    return ports_of(Path(path(files[-1]))) if files and files[-1] else None

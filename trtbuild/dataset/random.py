@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trtbuild.dataset.base import Batch, Demand
+from trtbuild.model.inputs import at_size as sized
 from trtbuild.model.inputs import random_values, shape_of
 
 if TYPE_CHECKING:
@@ -40,5 +41,6 @@ def at_size(demand: Demand, size: str) -> Arrays:
     seed = demand.options.get("seed", 0)
     generator = np.random.default_rng([int(str(seed)), *size.encode()])
     return {
-        item.name: random_values(item, shape_of(item, size), generator) for item in demand.inputs
+        item.name: random_values(sized(item, size), shape_of(item, size), generator)
+        for item in demand.inputs
     }

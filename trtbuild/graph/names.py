@@ -10,15 +10,15 @@ from trtbuild.recipe.model import Benchmark, Input, Options, Recipe
 def input_options(recipe: Recipe) -> list[Any]:
     """Each input under its own name, as JSON."""
     names = ("name", "dtype", "min", "opt", "max", "dims", "range")
-    return [{name: _plain(item, name) for name in names} for item in recipe.inputs]
+    return [
+        {**{name: _plain(item, name) for name in names}, **_values(item)} for item in recipe.inputs
+    ]
 
 
 def profile_options(item: Input) -> dict[str, Any]:
     """What the builder tunes for; of integers also the values, since those can decide shapes."""
-    names = ("name", "dtype", "min", "opt", "max")
-    return {
-        name: _plain(item, name) for name in (*names, *(("range",) if "int" in item.dtype else ()))
-    }
+    names = ("name", "dtype", "min", "opt", "max", *(("range",) if "int" in item.dtype else ()))
+    return {**{name: _plain(item, name) for name in names}, **_values(item)}
 
 
 def renames_of(recipe: Recipe) -> dict[str, Any]:
@@ -57,6 +57,11 @@ def points_after_surgery(recipe: Recipe, benchmark: Benchmark) -> Options:
         for point in points
     ]
     return {"points": renamed, "renames": names}
+
+
+def _values(item: Input) -> dict[str, Any]:
+    """Where there are none they are no part of an action."""
+    return {} if item.values is None else {"values": item.values.as_options()}
 
 
 def _plain(item: Input, name: str) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from trtbuild.recipe.model import Input
+from trtbuild.recipe.model import Input, Values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +35,11 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def random_values(item: Input, shape: Shape, generator: np.random.Generator) -> Array:
     """Values in the input's range: uniform over [low, high), and where it declares none standard
-    normal for floats, 0 or 1 for integers and booleans.
+    normal for floats, 0 or 1 for integers and booleans. Values that decide shapes are those of opt.
     """
     dtype = numpy_dtype(item.dtype)
+    if item.values is not None:
+        return np.array(item.values.opt).astype(dtype).reshape(shape)
     if dtype.kind in "iub":
         low, high = item.range or (0, 2)
         return generator.integers(int(low), int(high), size=shape).astype(dtype)
@@ -59,6 +62,14 @@ def shape_of(item: Input, size: str) -> Shape:
     return shape
 
 
+def at_size(item: Input, size: str) -> Input:
+    """The input whose values, where they decide shapes, are those of "min", "opt" or "max"."""
+    if item.values is None:
+        return item
+    chosen: Shape = getattr(item.values, size)
+    return replace(item, values=replace(item.values, opt=chosen))
+
+
 def _parse_input(item: Mapping[str, Any]) -> Input:
     names, limits = item.get("dims"), item.get("range")
     return Input(
@@ -69,4 +80,5 @@ def _parse_input(item: Mapping[str, Any]) -> Input:
         max=tuple(item["max"]),
         dims=tuple(names) if names else None,
         range=(limits[0], limits[1]) if limits else None,
+        values=Values.of(item["values"]) if "values" in item else None,
     )

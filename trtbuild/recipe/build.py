@@ -22,6 +22,7 @@ from trtbuild.recipe.model import (
     Source,
     SurgeryStep,
     Triton,
+    Values,
     Verify,
 )
 from trtbuild.recipe.precision_section import (
@@ -106,6 +107,7 @@ def input_of(name: str, item: RawInput) -> Input:
         max=tuple(int(size) for size in item.get("max", fixed)),
         dims=tuple(item["dims"]) if "dims" in item else None,
         range=None if low is None or high is None else (float(low), float(high)),
+        values=Values.of(item["values"]) if "values" in item else None,
     )
 
 

@@ -10,14 +10,13 @@ from trtbuild.recipe.build_options import TITLES, Option, Where
 from trtbuild.recipe.build_section import BACKEND, PLUGINS, is_size, size_of, timing_file
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.check_files import Kind
+from trtbuild.recipe.check_inputs import PROFILE, check_values
 from trtbuild.recipe.precision_section import candidates
-from trtbuild.recipe.problems import Key, Problem, did_you_mean, shown
+from trtbuild.recipe.problems import Key, Problem, did_you_mean, listed, shown
 from trtbuild.recipe.raw import RawInput, RawRecipe
 
 Sizes = tuple[list[int], list[int], list[int]]
 File = Callable[[Key, str | None, Kind], Iterator[Problem]]
-
-PROFILE = ("min", "opt", "max")
 
 
 def check_build(raw: RawRecipe, written: Callable[..., bool], file: File) -> Iterator[Problem]:
@@ -133,15 +132,37 @@ def _profiles(
     before = len(profiles)
     for index, profile in enumerate(profiles):
         for name, shapes in profile.items():
-            problems = list(_shapes(("build", "profiles", index, name), shapes, known.get(name)))
+            key = ("build", "profiles", index, name)
             if name not in known:
                 near = did_you_mean(name, known)
-                text = f"'{name}' is no input ({', '.join(known)}){near}"
-                problems = [Problem(("build", "profiles", index, name), text)]
+                problems = [Problem(key, f"'{name}' is no input ({', '.join(known)}){near}")]
+            else:
+                problems = list(_in_profile(key, inputs[name], shapes, known[name]))
             before -= bool(problems)
             yield from problems
     if profiles and before == len(profiles):
         yield from _uncovered(profiles, known)
+
+
+def _in_profile(key: Key, item: RawInput, given: dict[str, Any], whole: Sizes) -> Iterator[Problem]:
+    """What is wrong with one input in one profile: its shapes, or its values."""
+    if "values" not in given and "values" in item:
+        text = "the input has values, and a profile has min, opt and max of those"
+        yield Problem(key, text, "write values: {min: [...], opt: [...], max: [...]}")
+    elif "values" not in given:
+        for name in (name for name in PROFILE if name not in given):
+            yield Problem(key, f"required key '{name}' is missing")
+        yield from _shapes(key, given, whole)
+    elif "values" not in item:
+        yield Problem(key, "the input has no values", "give it `values` in `inputs` too")
+    elif len(given) > 1:
+        yield Problem(
+            key, f"values go with no {listed(name for name in given if name != 'values')}"
+        )
+    elif problems := list(check_values(key, item, given["values"])):
+        yield from problems
+    else:
+        yield from _shapes((*key, "values"), given["values"], whole)
 
 
 def _shapes(key: Key, shapes: dict[str, list[int]], whole: Sizes | None) -> Iterator[Problem]:
@@ -166,7 +187,7 @@ def _uncovered(
             all(
                 _within(item.get("min", own[0]), own[which], item.get("max", own[2]))
                 for key, own in inputs.items()
-                for item in (profile.get(key, {}),)
+                for item in (_bounds(profile.get(key, {})),)
             )
             for profile in profiles
         )
@@ -179,7 +200,17 @@ def _within(low: list[int], middle: list[int], high: list[int]) -> bool:
     return all(a <= b <= c for a, b, c in zip(low, middle, high, strict=True))
 
 
+def _bounds(item: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The min, opt and max that a profile gives: of values, where they decide shapes."""
+    found: dict[str, list[int]] = item.get("values", item)
+    return found
+
+
 def _sizes(item: RawInput) -> Sizes | None:
+    if "values" in item:
+        values = item["values"]
+        sound = set(PROFILE) <= set(values) and not list(check_values((), item, values))
+        return (values["min"], values["opt"], values["max"]) if sound else None
     if "shape" in item:
         return item["shape"], item["shape"], item["shape"]
     if "min" not in item or "opt" not in item or "max" not in item:

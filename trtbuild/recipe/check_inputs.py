@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 from trtbuild.recipe.problems import Key, Problem, listed, shown
@@ -33,6 +34,7 @@ def check_inputs(
         yield from _profile(key, item)
         yield from _names(key, item)
         yield from _range(key, item)
+        yield from check_values(key, item, item.get("values", {}))
         for section, batch in batches.items():
             yield from _batch(name, item, section, batch)
     yield from _same_names(inputs)
@@ -97,6 +99,33 @@ def _range(key: Key, item: RawInput) -> Iterator[Problem]:
         elif low < least or high > most + 1:
             text = f"{shown([low, high])} goes beyond {dtype}, {least} to {most}"
             yield Problem(inner, text)
+
+
+def check_values(key: Key, item: RawInput, values: Mapping[str, list[int]]) -> Iterator[Problem]:
+    """What is wrong with the values of an input that decides shapes; a profile has such, too."""
+    inner, shapes, dtype = (*key, "values"), _shapes(item), item.get("dtype", "")
+    given = [(name, values[name]) for name in PROFILE if name in values]
+    if not given or shapes is None:
+        return
+    if "range" in item:
+        yield Problem((*key, "range"), "an input with `values` has no random ones", "leave it out")
+    if dtype not in ("int32", "int64"):
+        text = f"the input is {dtype}: only values of int32 and int64 decide shapes"
+        yield Problem(inner, text, "`range` is for random values")
+    elif shapes[0] != shapes[2]:
+        hint = "an input whose values decide shapes has one shape itself"
+        yield Problem(inner, "the input has no fixed shape", hint)
+    elif wrong := [name for name, found in given if len(found) != math.prod(shapes[0])]:
+        text = f"{shown(values[wrong[0]])} are {len(values[wrong[0]])} values"
+        yield Problem((*inner, wrong[0]), f"{text}, the input has {math.prod(shapes[0])}")
+    elif any(
+        a > b for (_, x), (_, y) in itertools.pairwise(given) for a, b in zip(x, y, strict=True)
+    ):
+        yield Problem(inner, "min, opt and max must rise in every place")
+    else:
+        least, most = _LIMITS[dtype]
+        if any(not least <= number <= most for _, found in given for number in found):
+            yield Problem(inner, f"they go beyond {dtype}, {least} to {most}")
 
 
 def _batch(name: str, item: RawInput, section: str, batch: int | None) -> Iterator[Problem]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 Options: TypeAlias = dict[str, JSONValue]
@@ -55,6 +55,25 @@ Source: TypeAlias = TorchSource | ExportedProgramSource | OnnxSource
 
 
 @dataclass(frozen=True, slots=True)
+class Values:
+    """What an input holds whose values decide shapes: the least, the tuned for, and the most."""
+
+    min: Shape
+    opt: Shape
+    max: Shape
+
+    @classmethod
+    def of(cls, given: Any) -> Values:
+        """From the mapping in a recipe, or in the options of a stage."""
+        low, opt, high = (tuple(map(int, given[size])) for size in ("min", "opt", "max"))
+        return cls(low, opt, high)
+
+    def as_options(self) -> Options:
+        """Plain JSON."""
+        return {"min": list(self.min), "opt": list(self.opt), "max": list(self.max)}
+
+
+@dataclass(frozen=True, slots=True)
 class Input:
     """One input of the model; min = opt = max where it is static."""
 
@@ -65,11 +84,14 @@ class Input:
     max: Shape
     dims: tuple[str | None, ...] | None  # names of the dimensions, where the recipe gives them
     range: tuple[float, float] | None  # of random values: [low, high)
+    values: Values | None = None  # of an input whose values decide shapes
 
-    def in_profile(self, shapes: Mapping[str, Sequence[int]] | None) -> Input:
+    def in_profile(self, shapes: Mapping[str, Any] | None) -> Input:
         """The input with the min, opt and max of an optimization profile; its own where None."""
         if shapes is None:
             return self
+        if "values" in shapes:
+            return replace(self, values=Values.of(shapes["values"]))
         low, opt, high = (tuple(map(int, shapes[size])) for size in ("min", "opt", "max"))
         return replace(self, min=low, opt=opt, max=high)
 

@@ -48,6 +48,7 @@ class RawInput(TypedDict, total=False):
     max: list[int]
     dims: list[str | None]
     range: list[float]
+    values: dict[str, list[int]]
 
 
 class RawStep(TypedDict, total=False):

@@ -26,8 +26,10 @@ What holds for all keys:
   all of them, with line and column.
 - The YAML is that of version 1.2: `true` and `false` are the only booleans, `1e-3` is a number,
   `yes`, `on`, `010` and dates are text. Keys are text: a tensor called 463 is written `"463"`.
-- Anchors and aliases may be used. Merge keys (`<<`), tags, infinity, NaN and further documents in
-  the same file may not.
+- Anchors and aliases may be used. Merge keys (`<<`), infinity, NaN, further documents in the same
+  file and tags may not, but for `!!str`, `!!seq` and `!!map`, which say what a value is anyway or
+  make text of a number.
+- Sizes take units of 1024 (`1GiB`) and of 1000 (`1GB`).
 """
 
 _TYPES = {

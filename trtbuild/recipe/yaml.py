@@ -1,7 +1,7 @@
 """Strict YAML: one mapping of JSON values, and the place where each key is written.
 
-Stricter than YAML: keys are text, given once; a file is one document; merge keys (`<<`), tags,
-infinity and NaN are refused. Anchors and aliases are read.
+Stricter than YAML: keys are text, given once; a file is one document; merge keys (`<<`), infinity,
+NaN and tags but those of texts, lists and mappings are refused. Anchors and aliases are read.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from trtbuild.cuda.probe import probe
 from trtbuild.errors import StageError
 from trtbuild.recipe.build_section import TIMING_CACHE
 from trtbuild.recipe.build_table import OPTIONS
-from trtbuild.recipe.model import Input, Options
+from trtbuild.recipe.model import Input, Options, Values
 from trtbuild.trt.apart import apart
 from trtbuild.trt.builder import Built, Order, build_engine
 from trtbuild.trt.flavour import Flavour, load_backend
@@ -79,6 +79,7 @@ def _input(item: Any) -> Input:
         max=tuple(item["max"]),
         dims=None,
         range=(given[0], given[1]) if given else None,
+        values=Values.of(item["values"]) if "values" in item else None,
     )
 
 

@@ -154,6 +154,11 @@ def _type_problems(item: Input, there: NetworkInput, base: str) -> Iterator[_Pro
 def _shape_problems(item: Input, there: NetworkInput) -> Iterator[_Problem]:
     if there.holds_shape:
         yield from _value_problems(item, there)
+    elif item.values is not None:
+        yield _Problem(
+            f"{_described(there)} decides no shapes by its values, which the recipe gives",
+            f"take `values` from '{item.name}'; `range` is for random ones",
+        )
     elif len(item.opt) != len(there.shape):
         yield _Problem(
             f"{_described(there)} has {len(there.shape)} dimensions, {len(item.opt)} in the recipe",
@@ -172,18 +177,21 @@ def _shape_problems(item: Input, there: NetworkInput) -> Iterator[_Problem]:
 
 
 def _value_problems(item: Input, there: NetworkInput) -> Iterator[_Problem]:
-    """The range of an input that holds a shape must be written, and its own shape be static."""
-    if item.range is None or not item.min == item.opt == item.max == there.shape:
+    """What an input may hold that decides shapes must be written, and its own shape be static."""
+    bounded = item.values is not None or item.range is not None
+    if not bounded or not item.min == item.opt == item.max == there.shape:
         yield _Problem(
             f"{_described(there)} decides shapes by its values, which the recipe does not bound",
-            f"give '{item.name}' its own shape ({list(there.shape)}) and the range of its values: "
-            "range: [lowest, highest + 1]",
+            f"give '{item.name}' its own shape ({list(there.shape)}) and its values: "
+            "values: {min: [...], opt: [...], max: [...]}",
         )
 
 
 def _range(item: Input, there: NetworkInput) -> Range:
     if not there.holds_shape:
         return Range(item.name, item.min, item.opt, item.max, of_values=False)
+    if (values := item.values) is not None:
+        return Range(item.name, values.min, values.opt, values.max, of_values=True)
     low, high = item.range or (0, 1)  # checked above
     lowest, highest = math.ceil(low), math.ceil(high) - 1
     count = math.prod(there.shape)

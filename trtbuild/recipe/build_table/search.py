@@ -79,7 +79,8 @@ MEMORY = (
         "workspace",
         "WORKSPACE",
         "The most scratch memory that a layer may use: bytes, or a number with KiB, MiB, GiB or "
-        "TiB. The backend's own limit where it is left out.",
+        "TiB (powers of 1024), or with kB, MB, GB or TB (of 1000). The backend's own limit where "
+        "it is left out.",
         "1GiB",
     ),
     pool(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -54,7 +55,8 @@ def convert(call: Call, ports: Ports | None) -> Made:
         except (ValueError, KeyError, IndexError):
             into = f"it becomes {row.key}" if row.key else ""
             raise UsageError(f"{option}: trtexec does not take this value", hint=into) from None
-        if row.note and (row.obsolete or not row.key):
+        # What becomes of a precision depends on the model, and on the other options.
+        if row.note and (row.obsolete or not row.key) and row.way != "precision":
             made.notes.append(f"{option}: {'obsolete: ' if row.obsolete else ''}{row.note}")
     made.asked.chosen = int(made.values.get("benchmark.profile_index", 0))
     inputs, profiles, notes = inputs_of(made.asked, ports.inputs if ports else None)
@@ -70,6 +72,13 @@ def convert(call: Call, ports: Ports | None) -> Made:
 
 def _add_defaults(made: Made, call: Call) -> None:
     """What trtexec does where it is not told, and a recipe would do otherwise."""
+    names = {option.name for option in call.options}
+    if {"--noBuilderCache", "--errorOnTimingCacheMiss"} <= names:
+        raise UsageError(
+            "--errorOnTimingCacheMiss: with --noBuilderCache no timing is in a cache, and every "
+            "build would fail",
+            hint="leave one of them out",
+        )
     if call.backend == "tensorrt":
         made.values.setdefault("build.avg_timing_iterations", AVERAGES)
     if made.values.get("build.engine_capability") == "dla_standalone":
@@ -106,12 +115,12 @@ def _standalone(made: Made, _: Given, row: Row) -> None:
 
 
 def _model(made: Made, option: Given, _: Row) -> None:
-    made.values["model.onnx"] = option.value or ""
+    made.values["model.onnx"] = values.path(option.value or "")
 
 
 def _foreign(made: Made, option: Given, _: Row) -> None:
     made.values.setdefault(
-        "model.onnx", str(PurePath(option.value or "model").with_suffix(".onnx"))
+        "model.onnx", str(PurePath(values.path(option.value or "model")).with_suffix(".onnx"))
     )
 
 
@@ -123,8 +132,12 @@ def _precision(made: Made, option: Given, _: Row) -> None:
     made.types.flags[option.name.removeprefix("--")] = None
 
 
+def _strong(made: Made, _: Given, __: Row) -> None:
+    made.types.strong = True
+
+
 def _calibration(made: Made, option: Given, _: Row) -> None:
-    made.types.table = option.value or ""
+    made.types.table = values.path(option.value or "")
 
 
 def _setter(read: Callable[[str], Any]) -> Callable[[Made, Given, Row], None]:
@@ -134,19 +147,60 @@ def _setter(read: Callable[[str], Any]) -> Callable[[Made, Given, Row], None]:
     return way
 
 
+def _sparsity(made: Made, option: Given, row: Row) -> None:
+    text = (option.value or "").lower()
+    made.put(row.key, {"disable": False, "enable": True, "force": True}[text])
+    if text == "force":
+        made.notes.append(
+            f"{option}: weights are not rewritten here: kernels for sparse weights are tried, and "
+            "take only what is 2 of 4 zeros already; prune the model first"
+        )
+
+
 def _strip_all(made: Made, _: Given, row: Row) -> None:
     for key, value in zip(row.key.split(), (True, "all"), strict=True):
         made.put(key, value)
 
 
 def _limit(made: Made, option: Given, row: Row) -> None:
-    if int(option.value or 0) >= 0:  # -1 leaves it to TensorRT
+    if int(option.value or 0) >= 0:  # -1 leaves it to TensorRT, and is no DLA core
         made.put(row.key, int(option.value or 0))
 
 
+def _iterations(made: Made, option: Given, row: Row) -> None:
+    count = int(option.value or "")
+    made.put(row.key, max(count, 1))
+    if count < 1:
+        made.notes.append(f"{option}: the duration alone decides, and one iteration is the least")
+
+
+def _duration(made: Made, option: Given, row: Row) -> None:
+    seconds = float(option.value or "")
+    if seconds < 0:
+        raise UsageError(
+            f"{option}: trtexec runs until it is stopped, and reports nothing",
+            hint="a recipe's benchmark ends: give its seconds, or leave the option out for 3",
+        )
+    made.put(row.key, f"{seconds:g}s")
+
+
+def _workspace(made: Made, option: Given, row: Row) -> None:
+    _limits(made, option, {row.key: values.size(option.value or "")})
+
+
 def _pools(made: Made, option: Given, _: Row) -> None:
-    for key, amount in values.pools(option.value or "").items():
-        made.put(f"build.{key}", amount)
+    pools = values.pools(option.value or "")
+    _limits(made, option, {f"build.{key}": amount for key, amount in pools.items()})
+
+
+def _limits(made: Made, option: Given, sizes: dict[str, str | int]) -> None:
+    for key, amount in sizes.items():
+        if not float(re.match(r"[\d.]*", str(amount))[0]):  # type: ignore[index] # it has digits
+            raise UsageError(
+                f"{option}: trtexec leaves this pool nothing, and the least that {key} takes is 1B",
+                hint="write 1B; where all that there is was meant, leave it out",
+            )
+        made.put(key, amount)
 
 
 def _switches(made: Made, option: Given, row: Row) -> None:
@@ -155,7 +209,9 @@ def _switches(made: Made, option: Given, row: Row) -> None:
     for name, on in found.items():
         made.put(f"{row.key}.{name}", on)
     made.notes += [
-        f"{option}: {name} is gone since TensorRT 10.0: it is always so" for name in gone
+        f"{option}: {name[1:]} is gone since TensorRT 10.0: it is always on"
+        + (", and cannot be switched off" if name[0] == "-" else "")
+        for name in gone
     ]
 
 
@@ -206,9 +262,20 @@ def _export(made: Made, option: Given, row: Row) -> None:
     kind = _EXPORTS[option.name]
     if kind not in made.values.get(row.key, []):
         made.put(row.key, [kind])
-    if option.value:
-        file = "output.json" if kind == "outputs" else f"{kind}.json"
-        made.notes.append(f"{option}: it is {file} in build/{{name}}/PRECISION")
+    file = "output.json" if kind == "outputs" else f"{kind}.json"
+    where = f"{file} in build/{{name}}/PRECISION"
+    if option.name == "--dumpRawBindingsToFile":
+        made.notes.append(
+            f"{option}: outputs are in {where}, as numbers, and inputs are not written; of an item "
+            "of it, numpy.array(item['values'], DTYPE).tofile(FILE) makes the raw file"
+        )
+    elif option.value:
+        made.notes.append(f"{option}: it is {where}")
+
+
+def _profile_file(made: Made, option: Given, row: Row) -> None:
+    made.put(row.key, True)
+    made.notes.append(f"{option}: it is profile.json in build/{{name}}/PRECISION")
 
 
 def _on(made: Made, option: Given, row: Row) -> None:
@@ -226,10 +293,11 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "shapes": _shapes,
     "profile": _shapes,
     "precision": _precision,
+    "strong": _strong,
     "calibration": _calibration,
     "outputs": _setter(values.names),
     "names": _setter(values.names),
-    "paths": _setter(values.names),
+    "paths": _setter(values.paths),
     "on": _on,
     "off": _setter(lambda _: False),
     "all": _setter(lambda _: "all"),
@@ -237,9 +305,11 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "number": _setter(float),
     "text": _setter(str),
     "limit": _limit,
-    "mebibytes": _setter(values.size),
+    "iterations": _iterations,
+    "duration": _duration,
+    "mebibytes": _workspace,
     "pools": _pools,
-    "sparsity": _setter(values.choice(disable=False, enable=True, force=True)),
+    "sparsity": _sparsity,
     "tiling": _setter(lambda text: ("none", "fast", "moderate", "full")[int(text)]),
     "verbosity": _setter(
         values.choice(
@@ -265,7 +335,6 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "layers": _setter(values.devices),
     "capabilities": _setter(values.capabilities),
     "milliseconds": _setter(lambda text: f"{float(text):g}ms"),
-    "seconds": _setter(lambda text: f"{float(text):g}s"),
     "percentiles": _setter(values.percentiles),
     "graph": _setter(values.choice(disable=False, wholegraph="runtime")),
     "allocation": _setter(values.choice(static="static", profile="profile", runtime="runtime")),
@@ -273,6 +342,7 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "budget": _budget,
     "files": _setter(values.files),
     "export": _export,
+    "profile_file": _profile_file,
     "kept": _kept,
     "timing": _timing,
 }

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from trtbuild.recipe.build_options import Option
-from trtbuild.recipe.build_section import files_of
+from trtbuild.recipe.build_section import TIMING_CACHE, files_of
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.model import Input, OnnxSource, Recipe
 from trtbuild.recipe.precision_section import UNCHANGED
-from trtbuild.recipe.trtexec.export_benchmark import measuring
+from trtbuild.recipe.trtexec.export_benchmark import Version, measuring, words_of
+from trtbuild.recipe.trtexec.read import PROGRAM_OF
 from trtbuild.recipe.trtexec.shapes import Ports, dims_text
 from trtbuild.recipe.trtexec.values import io_formats
-
-PROGRAMS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command line, and what it leaves out of the recipe, a line each."""
+    """A command line, what it leaves out of the recipe, and what else to know, a line each."""
 
     words: tuple[str, ...]
     lacking: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -34,11 +36,21 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is built: the model's file, the engine's, and the ports of a model that is there."""
+    """What is built: the model's file, the engine's, and the ports of a model that is there.
+
+    Files are named as they are found from the folder that the command is called in; `folder` is
+    the recipe's, which names its own files from there.
+    """
 
     model: str
     engine: str
     ports: Ports | None
+    folder: Path = Path()
+
+    def path(self, file: str) -> str:
+        """A file of the recipe."""
+        anywhere = PureWindowsPath(file).is_absolute()  # on another machine
+        return file if anywhere else os.path.normpath(self.folder / file)
 
 
 def command_for(
@@ -46,40 +58,50 @@ def command_for(
 ) -> Command:
     """The command that builds and measures one variant; `build` holds the options of its build."""
     words = [
-        PROGRAMS[recipe.build.backend],
+        PROGRAM_OF[recipe.build.backend],
         f"--onnx={subject.model}",
         f"--saveEngine={subject.engine}",
     ]
     dynamic = _dynamic(recipe, subject.ports)
-    words += _shapes(dynamic, build.get("profiles") or [{}])
-    lacking = list(_before(recipe, precision))
-    if recipe.build.backend == "tensorrt":
-        lacking.append(
+    holding = tuple(item for item in recipe.inputs if item.values is not None)
+    words += _shapes((*dynamic, *holding), build.get("profiles") or [{}])
+    lacking, notes = [*_before(recipe, precision), *_unsaid(recipe)], []
+    rtx = recipe.build.backend == "tensorrt_rtx"
+    version = words_of(recipe, build)
+    if version is Version.BEFORE_11:
+        notes.append(
             "--stronglyTyped is for TensorRT 10; from 11.0 on leave it out, and the types of "
             "--inputIOFormats and --outputIOFormats"
         )
         words.append("--stronglyTyped")
-        if "avg_timing_iterations" not in build:
-            words.append("--avgTiming=1")  # trtexec's default is 8, the API's is 1
+    elif not rtx:
+        notes.append("trtexec before 11.0 has not all of these options")
+    if not rtx and "avg_timing_iterations" not in build:
+        words.append("--avgTiming=1")  # trtexec's default is 8, the API's is 1
     for row, value in present(build):
         if row.key in _GIVEN:
             continue
         found = _option(row, value)
         if row.key == "io_formats" and subject.ports is not None:
-            found = io_formats(value, subject.ports, typed=recipe.build.backend == "tensorrt")
+            found = io_formats(value, subject.ports, typed=version is Version.BEFORE_11)
         words += found
         if not found and value != row.default and (row.key, value) not in _ANYWAY:
             lacking.append(f"build.{row.key}: {_reason(row)}")
-    words += [f"--{_FILES[role]}={path}" for role, path in _files(recipe, precision)]
+    for role, file in _files(recipe, precision):
+        words.append(f"--{_FILES[role]}={subject.path(file)}")
+        if role == TIMING_CACHE:
+            notes.append("trtexec also writes --timingCacheFile: give it a copy to keep yours")
     if recipe.build.device is not None:
         words.append(f"--device={recipe.build.device}")
     if recipe.benchmark is None:
         words.append("--skipInference")
     else:
-        measured, left = measuring(recipe, recipe.benchmark, dynamic)
-        words += measured
-        lacking += left
-    return Command(tuple(_merged(words)), tuple(lacking))
+        files = [(name, subject.path(file)) for name, file in recipe.benchmark.files]
+        measured = measuring(recipe, recipe.benchmark, dynamic, version, files)
+        words += measured.words
+        lacking += measured.lacking
+        notes += measured.notes
+    return Command(tuple(_merged(words)), tuple(lacking), tuple(notes))
 
 
 def _merged(words: list[str]) -> list[str]:
@@ -119,6 +141,7 @@ def _dynamic(recipe: Recipe, ports: Ports | None) -> tuple[Input, ...]:
     if ports is None:
         return tuple(item for item in recipe.inputs if item.min != item.max)
     names = {port.name for port in ports.inputs if port.dynamic}
+    names -= {item.name for item in recipe.inputs if item.values is not None}
     return tuple(item for item in recipe.inputs if item.name in names)
 
 
@@ -131,17 +154,23 @@ def _shapes(inputs: tuple[Input, ...], profiles: list[Any]) -> list[str]:
         if len(profiles) > 1:
             words.append(f"--profile={number}")
         for part in ("min", "opt", "max"):
-            own = {item.name: profile.get(item.name, {}) for item in inputs}
-            dims = ",".join(
-                f"{item.name}:{dims_text(own[item.name].get(part, getattr(item, part)))}"
-                for item in inputs
-            )
-            words.append(f"--{part}Shapes={dims}")
+            own = [item.in_profile(profile.get(item.name)) for item in inputs]
+            dims = (f"{i.name}:{dims_text(getattr(i.values or i, part))}" for i in own)
+            words.append(f"--{part}Shapes={','.join(dims)}")
     return words
 
 
+def _unsaid(recipe: Recipe) -> Iterator[str]:
+    for item in recipe.inputs:
+        if item.range is not None and "int" in item.dtype and len(item.opt) < 2:
+            yield (
+                f"inputs.{item.name}.range: where its values decide shapes, trtexec must be told "
+                "them: give it `values` instead"
+            )
+
+
 def _option(row: Option, value: Any) -> list[str]:
-    if value in (row.default, []):
+    if value in (_DEFAULTS.get(row.key, row.default), []):
         return []
     sign = "+" if value else "-"
     if row.kind == "tactic":
@@ -245,7 +274,14 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 _GIVEN = ("profiles", "plugins.static", "plugins.dynamic", "plugins.serialize")
 """Keys whose options are made from something else than their value."""
 
-_ANYWAY = (("parser_flags.native_instancenorm", True),)
+_DEFAULTS = {"profiling_verbosity": "layer_names_only"}
+"""trtexec's defaults, where they are not those of recipes. An import does not write this one down:
+the engine is as fast with details, without which `verify` cannot see the types of its layers."""
+
+_ANYWAY = (
+    ("parser_flags.native_instancenorm", True),
+    ("profiling_verbosity", "layer_names_only"),
+)
 """What trtexec does without an option."""
 
 _NO_OPTION = {

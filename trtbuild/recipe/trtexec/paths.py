@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from trtbuild.recipe.trtexec.convert import Made
 
@@ -15,7 +15,9 @@ def rebase(made: Made, folder: Path) -> None:
     """Name files as they are found from the recipe's folder; they are given from this one."""
 
     def moved(path: str) -> str:
-        return path if not path or Path(path).is_absolute() else os.path.relpath(path, folder)
+        # C:/net.onnx has its place on another machine.
+        absolute = Path(path).is_absolute() or PureWindowsPath(path).is_absolute()
+        return path if not path or absolute else os.path.relpath(path, folder)
 
     if "model.onnx" in made.values:
         made.values["model.onnx"] = moved(made.values["model.onnx"])

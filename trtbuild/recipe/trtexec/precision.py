@@ -10,15 +10,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trtbuild.errors import UsageError
 from trtbuild.recipe.precision_section import needs_data
 from trtbuild.recipe.trtexec.shapes import Port
+from trtbuild.recipe.trtexec.table import BY_NAME
 
 _FLOATS = {"fp16": "float16", "bf16": "bfloat16"}
 _QUANTIZED = ("int8", "fp8", "int4")
-_CANDIDATES = ("fp32", "fp16", "int8", "best")  # of --best
+_CANDIDATES: Mapping[str, Mapping[str, Any]] = {
+    "fp32": {},
+    "fp16": {},
+    "int8": {"base": "fp16"},  # what stays unquantized, as with --int8 --fp16
+    "best": {},
+}
+"""What --best chooses among."""
 
 _EXPLICIT = (
-    "the model holds Q/DQ already, which says what is quantized: no precision is put into it"
+    "the model holds Q/DQ already, which says what is quantized: nothing more is quantized here"
+)
+_STRONG = (
+    "--stronglyTyped switches {flags} off, and builds the graph in its own types: the variant fp32 "
+    "is the graph as it is"
 )
 _NOISE = (
     "calibration on noise is good for measuring the speed, as trtexec's is: give calibration: "
@@ -30,10 +42,12 @@ _NOISE = (
 class Types:
     """What a command line says of types.
 
-    `flags` are the options --fp16 and so on, in order and without dashes; `table` is a calibration
-    cache; `asked` holds the types of inputs and outputs that were asked for, by name.
+    `flags` are the options --fp16 and so on, in order and without dashes; `strong` is
+    --stronglyTyped; `table` is a calibration cache; `asked` holds the types of inputs and outputs
+    that were asked for, by name.
     """
 
+    strong: bool = False
     flags: dict[str, None] = field(default_factory=dict)
     table: str = ""
     asked: dict[str, str] = field(default_factory=dict)
@@ -42,11 +56,22 @@ class Types:
 def precisions_of(types: Types, *, quantized: bool, notes: list[str]) -> list[str] | dict[str, Any]:
     """The recipe's `precisions`; `quantized` where the model holds Q/DQ already."""
     flags = list(types.flags)
-    if quantized and any(name in flags for name in (*_QUANTIZED, "best")):
-        notes.append(_EXPLICIT)
-        flags = [name for name in flags if name not in (*_QUANTIZED, "best")]
+    if types.strong:
+        if "best" in flags:
+            raise UsageError(
+                "--best: trtexec refuses it beside --stronglyTyped", hint="leave one of them out"
+            )
+        if flags:
+            notes.append(_STRONG.format(flags=" ".join(f"--{name}" for name in flags)))
+        return ["fp32"]
+    low = [name for name in flags if name in (*_QUANTIZED, "best")]
+    if quantized and low:
+        notes.append(f"{' '.join(f'--{name}' for name in low)}: {_EXPLICIT}")
+        kept = ("fp16" if name == "best" else name for name in flags)  # --best allows fp16 too
+        flags = list(dict.fromkeys(name for name in kept if name not in _QUANTIZED))
+    notes += [f"--{name}: obsolete: {BY_NAME[f'--{name}'].note}" for name in flags]
     if "best" in flags:
-        return list(_CANDIDATES)
+        return {name: dict(options) for name, options in _CANDIDATES.items()}
     floats = [name for name in flags if name in _FLOATS]
     low = [name for name in flags if name in _QUANTIZED]
     if low:
@@ -77,9 +102,20 @@ def with_io_types(
         if port.name in other:
             notes.append(
                 f"'{port.name}' is {port.dtype} in the graph, not {wanted[port.name]}: types of "
-                "inputs and outputs follow it (precisions.NAME.keep_io_types: false, or surgery)"
+                f"inputs and outputs follow it; {_remedy(port, wanted[port.name], precisions)}"
             )
     return precisions
+
+
+def _remedy(port: Port, dtype: str, precisions: list[str] | dict[str, Any]) -> str:
+    """How a tensor gets another type: a Cast does always, a precision for all of its type."""
+    names = [name for name in precisions if _FLOATS.get(_base(precisions, name) or name) == dtype]
+    if port.dtype == "float32" and names:
+        return (
+            f"precisions.{names[0]}.keep_io_types: false gives it to all of float32, a Cast in a "
+            "surgery hook to this one"
+        )
+    return "a Cast in a surgery hook gives it another"
 
 
 def _base(precisions: list[str] | dict[str, Any], name: str) -> str:

@@ -1,26 +1,30 @@
-"""Finds trtexec's arguments in a command line, a shell script or a log."""
+"""Finds trtexec's arguments in a command line, a script, a program or a log."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shlex
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 
 from trtbuild.errors import UsageError
 from trtbuild.recipe.problems import nearest
-from trtbuild.recipe.trtexec.table import BY_NAME, RTX_ONLY
+from trtbuild.recipe.trtexec.embedded import program_of, words_in
+from trtbuild.recipe.trtexec.script import commands_in
+from trtbuild.recipe.trtexec.table import BY_NAME, REPEATABLE, RTX_ONLY
 
 PROGRAMS = {"trtexec": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
+PROGRAM_OF = {backend: program for program, backend in PROGRAMS.items()}
 _RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.-]*(?P<tags>(?: \[[^\]]*\])*) # (?P<line>.+)")
+_LOGGED = re.compile(r"(?P<program>.*?(?:trtexec|tensorrt_rtx)(?:\.exe)?)\s+(?P<words>-.*)")
 _VERSION = re.compile(r"\[TensorRT v(\d+)\]")  # 8601 is 8.6.1, 101601 is 10.16.1
-_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(\S*|\"[^\"]*\"|'[^']*')\s*$", re.M)
-_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?-(?P<value>[^}]*)\}")
-_BATCH = re.compile(r"\^\r?$|^\s*@?echo off\b|^\s*@?set \"?\w+=|^\s*@?rem ", re.M | re.I)
-_SET = re.compile(r"^\s*@?set \"?(\w+)=([^\"\r\n]*)\"?\s*$", re.M | re.I)
-_PERCENT = re.compile(r"%(?P<name>\w+)%")
+_VARIABLE = re.compile(r"\$|%(?:~\w|\w+%|%\w|\d)")
+_SHORT = frozenset({"--help", "-h"})
+_SAYING = frozenset({"echo", "printf", "alias", "grep", "write-host", "write-output"})
+_ARRAY = re.compile(r"\[\s*\"[^\[\]]*\"\s*\]")
 _ENDS = frozenset({"|", "||", "&&", ";", "&", ">", ">>", "2>", "2>&1", "<", "|&"})
 
 
@@ -53,10 +57,15 @@ class Line:
 
     words: tuple[str, ...]
     major: int | None = None
+    number: int = 0  # of the text's line, from 1 on
 
     def call(self) -> Call:
-        """What the words say. Raises UsageError as `call_of`."""
-        return replace(call_of(self.words), major=self.major)
+        """What the words say. Raises UsageError as `call_of`, with the line's number."""
+        try:
+            return replace(call_of(self.words), major=self.major)
+        except UsageError as error:
+            where = f"line {self.number}"
+            raise UsageError(error.what, where=where, hint=error.hint) from None
 
 
 def lines_in(text: str) -> tuple[Line, ...]:
@@ -64,12 +73,12 @@ def lines_in(text: str) -> tuple[Line, ...]:
 
     Raises UsageError where there is none.
     """
-    found = _in_log(text) or _in_script(text)
+    found = _in_log(text) or _in_program(text) or _in_script(text)
     if not found:
         raise UsageError(
             "there is no trtexec command in this",
             hint="give its arguments after --, a script that calls it, or a log with its "
-            "'&&&& RUNNING' line",
+            "'&&&& RUNNING' line" + _mentioned(text),
         )
     return tuple(found)
 
@@ -81,7 +90,7 @@ def call_of(words: Sequence[str]) -> Call:
     """
     backend = ""
     if words and not words[0].startswith("-"):
-        name = PurePath(words[0]).name.removesuffix(".exe")
+        name = _program(words[0])
         if name not in PROGRAMS:
             raise UsageError(f"'{words[0]}' is not trtexec", hint="options begin with --")
         backend, words = PROGRAMS[name], words[1:]
@@ -92,11 +101,14 @@ def call_of(words: Sequence[str]) -> Call:
 
 
 def _in_log(text: str) -> list[Line]:
-    return [
-        replace(line, major=_major(found["tags"]))
-        for found in _RUNNING.finditer(text)
-        for line in _commands(found["line"])
-    ]
+    """A log has the words as the program got them, without a shell's quotes."""
+    found = []
+    for logged in _RUNNING.finditer(text):
+        if line := _LOGGED.fullmatch(logged["line"].rstrip()):
+            words = (line["program"], *re.split(r"\s+(?=-)", line["words"]))
+            number = text.count("\n", 0, logged.start()) + 1
+            found.append(Line(words, _major(logged["tags"]), number))
+    return found
 
 
 def _major(tags: str) -> int | None:
@@ -108,47 +120,67 @@ def _major(tags: str) -> int | None:
     return number // 10000 if number >= 100000 else number // 1000
 
 
+def _in_program(text: str) -> list[Line]:
+    """The commands that a Python program runs."""
+    program = program_of(text)
+    found = []
+    for number, words in words_in(program) if program else ():
+        if isinstance(words, str):
+            found += [replace(line, number=number) for line in _in_script(words)]
+        else:
+            found += _line_of(words, number)
+    return found
+
+
 def _in_script(text: str) -> list[Line]:
-    if _BATCH.search(text):
-        return _in_batch(text)
-    joined = re.sub(r"\\\r?\n", " ", text)
-    values = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(joined)}
-    joined = _DEFAULT.sub(lambda found: str(values.get(found["name"], found["value"])), joined)
-    lines = (
-        string.Template(line).safe_substitute(values)
-        for line in joined.splitlines()
-        if not line.lstrip().startswith("#")
-    )
-    return [line for text in lines for line in _commands(text)]
+    return [line for number, text in commands_in(text) for line in _commands(text, number)]
 
 
-def _in_batch(text: str) -> list[Line]:
-    """The commands of a script for Windows' cmd, whose backslashes separate folders."""
-    joined = re.sub(r"\^\r?\n", " ", text).replace("\\", "/")
-    values = {name.upper(): value.strip() for name, value in _SET.findall(joined)}
-    joined = _PERCENT.sub(lambda found: values.get(found["name"].upper(), found[0]), joined)
-    lines = joined.splitlines()
-    return [
-        line
-        for text in lines
-        if not text.lstrip("@ \t").lower().startswith(("rem ", "::"))
-        for line in _commands(text)
-    ]
-
-
-def _commands(line: str) -> list[Line]:
+def _commands(command: str, number: int) -> list[Line]:
+    """The call in a command, also in a text that it gives to a shell, or as JSON."""
+    if array := _ARRAY.search(command):
+        with contextlib.suppress(ValueError):
+            return _line_of(json.loads(array[0]), number)
     try:
-        words = shlex.split(line, comments=True)
+        words = _until_end(shlex.split(command, comments=True))
     except ValueError:
         return []  # a line of a script that is no command of ours, such as half of a string
-    found = [
-        Line((word, *_until_end(words[index + 1 :])))
-        for index, word in enumerate(words)
-        if PurePath(word).name.removesuffix(".exe") in PROGRAMS
+    if not words or words[0].lower() in _SAYING:
+        return []
+    if words[0].startswith("--"):
+        return [Line(tuple(words), number=number)]
+    inner = [word for word in words if " " in word.strip() and word != command]
+    return _line_of(words, number) or [
+        replace(line, number=number)
+        for word in inner
+        if not word.startswith("-")
+        for line in _in_script(word)
     ]
-    if not found and words and words[0].startswith("--"):
-        found.append(Line(tuple(_until_end(words))))
-    return found
+
+
+def _line_of(words: list[str], number: int) -> list[Line]:
+    """From the program's name on; a name without any option, as in `which trtexec`, is no call."""
+    for index in reversed(range(len(words))):
+        options = [word for word in words[index + 1 :] if word.startswith(("--", "$"))]
+        if _is_program(words[index]) and not _SHORT.issuperset(options):
+            return [Line(tuple(words[index:]), number=number)]
+    return []
+
+
+def _is_program(word: str) -> bool:
+    return not word.startswith("-") and _program(word) in PROGRAMS
+
+
+def _program(word: str) -> str:
+    return PureWindowsPath(word).name.removesuffix(".exe")  # it knows both separators
+
+
+def _mentioned(text: str) -> str:
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if any(p in line for p in PROGRAMS)]
+    if not lines or len(lines) == text.count("\n") + 1 == 1:
+        return ""
+    places = ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
+    return f"; what names it in line {places} has no options, or is put together in another way"
 
 
 def _until_end(words: list[str]) -> list[str]:
@@ -168,19 +200,28 @@ def _given(words: Sequence[str]) -> list[Given]:
     unknown = []
     for word in words:
         name, equals, value = word.partition("=")
+        if _VARIABLE.search(name):
+            raise UsageError(f"{word}: its variable has no value here", hint="write the value")
         if not word.startswith("-") and found and found[-1].value is None:
-            before = found[-1].name
+            last = found[-1].name
             raise UsageError(
-                f"'{word}' stands alone", hint=f"if it is the value of {before}: {before}={word}"
+                f"'{word}' stands alone", hint=f"if it is the value of {last}: {last}={word}"
             )
         if name not in BY_NAME:
             near = nearest(name, BY_NAME)
             unknown.append(f"'{name}'" + (f" (did you mean {near[0]}?)" if near else ""))
             continue
         # Of an option without a key, as the engine's file in a Makefile ($@), it is not used.
-        if ("$" in value or _PERCENT.search(value)) and BY_NAME[name].key:
+        if _VARIABLE.search(value) and BY_NAME[name].key:
             raise UsageError(f"{word}: its variable has no value here", hint="write the value")
-        found.append(Given(name, value if equals else None))
+        option = Given(name, value if equals else None)
+        before = next((given for given in found if given.name == name), None)
+        if before is not None and name not in REPEATABLE:
+            raise UsageError(
+                f"{option}: {before} stands before it, and trtexec takes {name} once",
+                hint="leave one of them out",
+            )
+        found.append(option)
     if unknown:
         raise UsageError(
             f"trtexec has no option {', '.join(unknown)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,18 +134,23 @@ def inputs_of(
         notes.append(f"the model was not there to be read: {what}")
     known = list(ports)
     inputs = {}
+    holding = []  # those whose values decide shapes
     for port in known:
         given = [profile[port.name] for profile in profiles if port.name in profile]
         if _of_values(port, given):
-            inputs[port.name] = _values(port, given)
-            profiles = [_without(profile, port.name) for profile in profiles]
-            asked.inference.pop(port.name, None)
+            holding.append(port.name)
+            inputs[port.name] = _values(port, profiles, asked.chosen)
+            _tell_values(port.name, asked.inference.pop(port.name, None), inputs, notes)
         else:
             _check_ranks(port, given)
             inputs[port.name] = _input(port, profiles, asked.chosen, notes)
     if len(profiles) < 2:
         return inputs, [], notes
-    return inputs, [{name: dict(item) for name, item in p.items()} for p in profiles], notes
+    written = [
+        {name: {"values": dict(v)} if name in holding else dict(v) for name, v in profile.items()}
+        for profile in profiles
+    ]
+    return inputs, written, notes
 
 
 def _completed(profile: Mapping[str, Shapes], inference: Shapes) -> dict[str, Shapes]:
@@ -170,17 +176,43 @@ def _completed(profile: Mapping[str, Shapes], inference: Shapes) -> dict[str, Sh
 
 def _of_values(port: Port, given: list[Shapes]) -> bool:
     """Whether what was given are no shapes, but the values of an input that decides shapes."""
-    rank = 2 if port.dims is None else len(port.dims)
-    whole = port.dtype in ("int32", "int64")
-    return (
-        whole and rank < 2 and any(len(sizes) != rank for item in given for sizes in item.values())
-    )
+    if port.dims is None or len(port.dims) > 1 or port.dtype not in ("int32", "int64"):
+        return False
+    if port.dynamic:
+        return any(len(sizes) != len(port.dims) for item in given for sizes in item.values())
+    return any(tuple(sizes) != port.dims for item in given for sizes in item.values())
 
 
-def _values(port: Port, given: list[Shapes]) -> dict[str, Any]:
-    numbers = [number for item in given for sizes in item.values() for number in sizes]
-    dims = [size if isinstance(size, int) and size > 0 else 1 for size in port.dims or ()]
-    return {"dtype": port.dtype, "shape": dims, "range": [min(numbers), max(numbers) + 1]}
+def _values(port: Port, profiles: list[dict[str, Shapes]], chosen: int) -> dict[str, Any]:
+    """The values that all profiles take together; opt is that of the one that is measured."""
+    given = [profile[port.name] for profile in profiles if port.name in profile]
+    counts = {len(numbers) for item in given for numbers in item.values()}
+    if len(counts) > 1:
+        raise UsageError(f"the values of '{port.name}' are given in different numbers")
+    static = [size for size in port.dims or () if isinstance(size, int)]
+    dims = [counts.pop()] if port.dynamic else static
+    if math.prod(dims) != len(given[0]["min"]):
+        raise UsageError(
+            f"'{port.name}' holds {math.prod(dims)} values that decide shapes, and "
+            f"{dims_text(given[0]['min'])} is given for it"
+        )
+    measured = profiles[chosen].get(port.name) if chosen < len(profiles) else None
+    values = {
+        "min": [min(numbers) for numbers in zip(*(item["min"] for item in given), strict=True)],
+        "opt": (measured or given[0])["opt"],
+        "max": [max(numbers) for numbers in zip(*(item["max"] for item in given), strict=True)],
+    }
+    return {"dtype": port.dtype, "shape": dims, "values": values}
+
+
+def _tell_values(
+    name: str, inference: list[int] | None, inputs: Mapping[str, Any], notes: list[str]
+) -> None:
+    if inference is not None and inference != inputs[name]["values"]["opt"]:
+        notes.append(
+            f"--shapes={name}:{dims_text(inference)}: its opt values are measured; others are a "
+            "file in benchmark.inputs.files"
+        )
 
 
 def _check_ranks(port: Port, given: list[Shapes]) -> None:
@@ -192,10 +224,6 @@ def _check_ranks(port: Port, given: list[Shapes]) -> None:
         )
     if len(ranks) > 1:
         raise UsageError(f"the shapes of '{port.name}' have different numbers of dimensions")
-
-
-def _without(profile: Mapping[str, Shapes], name: str) -> dict[str, Shapes]:
-    return {key: shapes for key, shapes in profile.items() if key != name}
 
 
 def _matched(profile: Shapes, ports: list[Port]) -> Shapes:

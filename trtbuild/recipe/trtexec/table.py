@@ -58,8 +58,16 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(_BATCH, "--maxBatch", "--batch", obsolete=True),
     Row("--explicitBatch", "note", "", "a network has explicit batch always", obsolete=True),
     # shapes
-    *_rows("shapes", ("--minShapes", "inputs.NAME.min"), ("--optShapes", "inputs.NAME.opt")),
-    *_rows("shapes", ("--maxShapes", "inputs.NAME.max"), ("--shapes", "benchmark.shapes")),
+    *_rows(
+        "shapes",
+        ("--minShapes", "inputs.NAME.min inputs.NAME.values"),
+        ("--optShapes", "inputs.NAME.opt inputs.NAME.values"),
+    ),
+    *_rows(
+        "shapes",
+        ("--maxShapes", "inputs.NAME.max inputs.NAME.values"),
+        ("--shapes", "benchmark.shapes"),
+    ),
     Row("--profile", "profile", "build.profiles"),
     *_notes(
         _CALIBRATION, "--minShapesCalib", "--optShapesCalib", "--maxShapesCalib", obsolete=True
@@ -89,7 +97,12 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(
         _WEAK, "--precisionConstraints", "--layerPrecisions", "--layerOutputTypes", obsolete=True
     ),
-    Row("--stronglyTyped", "note", "", f"a strongly typed network {_ALWAYS}"),
+    Row(
+        "--stronglyTyped",
+        "strong",
+        "",
+        f"a strongly typed network {_ALWAYS}; fp32 leaves the graph's own types",
+    ),
     Row("--explicitPrecision", "note", "", f"explicit precision {_ALWAYS}", obsolete=True),
     Row("--noTF32", "off", "build.tf32"),
     Row("--sparsity", "sparsity", "build.sparsity"),
@@ -159,7 +172,8 @@ OPTIONS: tuple[Row, ...] = (
     ),
     *_rows("names", ("--decomposableAttentions", "build.decomposable_attentions")),
     # the machine
-    *_rows("int", ("--device", "build.device"), ("--useDLACore", "build.dla.core")),
+    *_rows("int", ("--device", "build.device")),
+    *_rows("limit", ("--useDLACore", "build.dla.core")),
     *_rows("on", ("--allowGPUFallback", "build.dla.gpu_fallback")),
     *_rows("layers", ("--layerDeviceTypes", "build.dla.layers")),
     *_rows("dla", ("--buildDLAStandalone", "build.engine_capability build.direct_io")),
@@ -179,11 +193,12 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(_SAFETY, "--safe", "--safetyPlugins", "--consistency", "--restricted", "--cpuOnly"),
     *_notes(_SAFETY, "--dumpKernelText", "--remoteAutoTuningConfig"),
     # measuring
-    *_rows("int", ("--iterations", "benchmark.iterations"), ("--infStreams", "benchmark.streams")),
+    *_rows("iterations", ("--iterations", "benchmark.iterations")),
+    *_rows("int", ("--infStreams", "benchmark.streams")),
     Row("--streams", "int", "benchmark.streams", "called --infStreams since 8.6", obsolete=True),
     *_rows("milliseconds", ("--warmUp", "benchmark.warmup"), ("--sleepTime", "benchmark.sleep")),
     *_rows("milliseconds", ("--idleTime", "benchmark.idle")),
-    *_rows("seconds", ("--duration", "benchmark.duration")),
+    *_rows("duration", ("--duration", "benchmark.duration")),
     *_rows(
         "off", ("--exposeDMA", "benchmark.overlap"), ("--noDataTransfers", "benchmark.transfers")
     ),
@@ -203,7 +218,8 @@ OPTIONS: tuple[Row, ...] = (
     *_rows("kept", ("--runtimeCacheFile", "benchmark.runtime_cache")),
     *_rows("specialization", ("--specializeStrategyDS", "benchmark.kernel_specialization")),
     *_rows("files", ("--loadInputs", "benchmark.inputs.files")),
-    *_rows("on", ("--dumpProfile", "benchmark.profile"), ("--exportProfile", "benchmark.profile")),
+    *_rows("on", ("--dumpProfile", "benchmark.profile")),
+    *_rows("profile_file", ("--exportProfile", "benchmark.profile")),
     *_rows("export", ("--exportTimes", "benchmark.export")),
     *_rows("export", ("--exportOutput", "benchmark.export"), ("--dumpOutput", "benchmark.export")),
     *_rows("export", ("--exportLayerInfo", "benchmark.export")),
@@ -227,25 +243,29 @@ OPTIONS: tuple[Row, ...] = (
     *_notes(_ACCURACY, "--accuracyThreshold"),
     *_notes(_TUNING, "--tuneBuildRoutes", "--tuneBuildRouteFile", "--tuningSearch"),
     *_notes(_TUNING, "--tuningCacheFile", "--tuningTimeOut", "--saveAllEngines", "--continue"),
-    *_notes(_TUNING, "--tuningResultFile", "--helpBuildRoute"),
+    *_notes(_TUNING, "--tuningResultFile", "--helpBuildRoute", "--dryRun"),
     # the run
     Row("--saveEngine", "engine", "", "the engine is build/{name}/PRECISION/engine.plan"),
     Row(
         "--loadEngine",
         "note",
         "",
-        "a recipe builds its engine; `trtbuild run` takes it from the cache when nothing changed",
+        "a recipe builds its engine; `trtbuild run` takes it from the cache when nothing changed. "
+        "`trtbuild bench ENGINE` measures one that is there, without a recipe",
     ),
     Row(
         "--buildOnly", "skip", "", "--skipInference since 8.6: leave `benchmark` out", obsolete=True
     ),
     Row("--skipInference", "skip", "", "leave `benchmark` out"),
-    *_notes("`trtbuild run --dry-run`", "--dryRun"),
     *_notes("`trtbuild run --verbose`; build.log always holds all", "--verbose"),
     *_notes("`trtbuild --help`", "--help", "-h"),
     *_notes("engines are loaded by the runtime that built them", "--useRuntime", "--leanDLLPath"),
     *_notes("a detail of loading that changes no result", "--asyncFileReader"),
-    *_notes("temporary files lie where TMPDIR says", "--tempdir", "--tempfileControls"),
+    *_notes("temporary files lie where TMPDIR says", "--tempdir"),
+    *_notes(
+        "what the runtime may write for lean runtimes and plugins in an engine is left to TensorRT",
+        "--tempfileControls",
+    ),
 )
 
 BY_NAME = {row.name: row for row in OPTIONS}
@@ -255,8 +275,14 @@ PREFACE = """\
 
 Every option that trtexec has had from TensorRT 7.2 (container 20.11) to 11.1, and that of
 TensorRT-RTX, with the recipe's key that it becomes. `trtbuild import-trtexec -- ARGS` writes the
-recipe of a command line, a script or a log; `trtbuild export-trtexec RECIPE` goes the other way and
-says what trtexec cannot express. This page is made from the table that both work by.
+recipe of a command line, a script or a log; `trtbuild export-trtexec RECIPE` goes the other way,
+with files as they are found from the present folder, in the words of a version that has all that
+the recipe asks for, and says what trtexec cannot express. This page is made from the table that
+both work by.
+
+Scripts of POSIX shells, Windows' cmd and PowerShell, Dockerfiles, Makefiles and Python programs are
+read from the top: a variable has the value that holds at its line. Where a line may not have been
+passed, or a program computes the value, the command is refused, and its line is named.
 
 | option | here | what to know |
 |---|---|---|
@@ -280,3 +306,12 @@ RTX_ONLY = frozenset(
     }
 )
 """Options that only TensorRT-RTX's own program has."""
+
+REPEATABLE = frozenset(
+    {
+        *("--profile", "--minShapes", "--optShapes", "--maxShapes", "--output", "--uffInput"),
+        *("--plugins", "--staticPlugins", "--dynamicPlugins", "--setPluginsToSerialize"),
+        "--safetyPlugins",
+    }
+)
+"""Options that trtexec takes more than once; a second one of any other is unknown to it."""

@@ -6,12 +6,14 @@ that of sampleOptions.cpp (NVIDIA/TensorRT).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from trtbuild.recipe.trtexec.shapes import Ports
 
+_DRIVE = re.compile(r"(.*):([A-Za-z]:[\\/].*)")
 _UNITS = {"B": "B", "K": "KiB", "M": "MiB", "G": "GiB"}
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)([BKMG]?)", re.IGNORECASE)
 
@@ -135,6 +137,16 @@ def io_formats(formats: Mapping[str, list[str]], ports: Ports, *, typed: bool) -
     return words
 
 
+def path(text: str) -> str:
+    """A file as a recipe names it: / between folders, and the home folder for ~, as trtexec has."""
+    return os.path.expanduser(text.replace("\\", "/"))  # noqa: PTH111 - Path refuses unknown users
+
+
+def paths(text: str) -> list[str]:
+    """Files that stand between commas."""
+    return list(map(path, names(text)))
+
+
 def devices(text: str) -> dict[str, str]:
     """`layer:GPU,layer:DLA` by layer."""
     known = {"GPU": "gpu", "DLA": "dla"}
@@ -142,14 +154,14 @@ def devices(text: str) -> dict[str, str]:
 
 
 def files(text: str) -> dict[str, str]:
-    """`name:file` by name; a file with a colon follows a quoted name."""
-    return dict(_pairs(text))
+    """`name:file` by name; a file with a colon follows a quoted name, or is a Windows path."""
+    return {name: path(file) for name, file in _pairs(text)}
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     found = []
     for part in text.split(","):
-        quoted = re.fullmatch(r"'([^']*)':(.*)", part)
+        quoted = re.fullmatch(r"'([^']*)':(.*)", part) or _DRIVE.fullmatch(part)
         name, _, value = (quoted[1], ":", quoted[2]) if quoted else part.rpartition(":")
         if not name:
             raise ValueError(part)

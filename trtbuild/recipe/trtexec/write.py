@@ -14,9 +14,10 @@ from trtbuild.recipe.build_options import TITLES, value_at
 from trtbuild.recipe.build_table import present
 from trtbuild.recipe.check_build import wheres
 from trtbuild.recipe.reference import flow
+from trtbuild.recipe.trtexec.bench import without_model
 from trtbuild.recipe.trtexec.convert import Made
 from trtbuild.recipe.trtexec.precision import calibration_of, precisions_of, with_io_types
-from trtbuild.recipe.trtexec.read import Call
+from trtbuild.recipe.trtexec.read import PROGRAM_OF, Call
 
 WIDTH = 100
 LONGEST = 100
@@ -31,7 +32,7 @@ def recipe_text(call: Call, made: Made, name: str = "") -> str:
     if not onnx:
         raise UsageError(
             "no option names a model: a recipe needs one",
-            hint="add --onnx=FILE; an engine alone (--loadEngine) says nothing of its model",
+            hint=without_model(call, made),
         )
     if name and not _NAME.fullmatch(name):
         raise UsageError(
@@ -108,7 +109,8 @@ def _remove(nested: dict[str, Any], path: tuple[str, ...]) -> None:
 
 def _comments(call: Call, notes: list[str]) -> list[str]:
     lines = ["# yaml-language-server: $schema=recipe.schema.json"]
-    lines += _wrapped("trtexec " + " ".join(map(str, call.options)), "# ", "#   ")
+    program = PROGRAM_OF[call.backend]
+    lines += _wrapped(f"{program} " + " ".join(map(str, call.options)), "# ", "#   ")
     for note in notes:
         lines += _wrapped(note, "# - ", "#   ")
     return lines
