@@ -28,6 +28,7 @@ from trtbuild.model.torch_calls import (
     returned_paths,
 )
 from trtbuild.model.torch_failures import explained
+from trtbuild.model.torch_inputs import position_note
 from trtbuild.model.torch_outputs import Keys, flat_outputs, output_names
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def export_module(
         )
     given, tensors = [item.name for item in inputs], examples(inputs)
     call = in_order(module, given)
+    if (note := position_note(module, given)) is not None:
+        warn(note)
     made = output_names(returned_paths(call, tensors, inputs, reference), given)
     names = _require_names(made, outputs, reference)
     flat = None if scripted else flattened(call, reference)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
 import warnings
@@ -17,6 +16,7 @@ from torch.utils import _pytree as pytree
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import random_values, shape_of
 from trtbuild.model.references import call_user, load_callable
+from trtbuild.model.torch_inputs import takes_by_name
 from trtbuild.model.torch_outputs import flat_outputs
 from trtbuild.model.weights import load_weights, put_weights
 
@@ -93,18 +93,6 @@ def example_inputs(inputs: Sequence[Input], size: str = "opt") -> dict[str, torc
         item.name: to_tensor(random_values(item, shape_of(item, size), generator))
         for item in inputs
     }
-
-
-def takes_by_name(module: torch.nn.Module, names: Sequence[str]) -> bool:
-    """Whether forward has a parameter of every input's name; otherwise they go by position."""
-    try:
-        parameters = inspect.signature(module.forward).parameters
-    except ValueError:  # of TorchScript, whose signature Python cannot see
-        return False
-    return all(
-        name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
-        for name in names
-    )
 
 
 def call_module(

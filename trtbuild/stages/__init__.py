@@ -98,7 +98,7 @@ def _benchmark(options: Options) -> tuple[Requirement, ...]:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("export", 1, "trtbuild.stages.export", (MODEL,), _source),
+        Stage("export", 2, "trtbuild.stages.export", (MODEL,), _source),
         Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), _surgery),
         Stage(
             "reference",

@@ -116,6 +116,51 @@ def test_other_names_go_by_position_and_may_be_no_identifiers(stage: Stage) -> N
     assert run_ort(stage.file, **{"463": one, "a:0": three})[0].tolist() == [2, 2]
 
 
+def test_names_of_which_forward_has_some_are_refused(stage: Stage) -> None:
+    inputs = [declared(name, [1]) for name in ("x", "c", "hidden")]
+    with pytest.raises(StageError) as raised:
+        stage.torch("Recurrent", *inputs)
+    assert raised.value.what == (
+        "Recurrent.forward has parameters of some of the inputs' names, but none for 'hidden'; "
+        "its others are h"
+    )
+    assert raised.value.hint.startswith("name every input as the parameter that it goes to")
+
+
+def test_names_that_forward_has_none_of_come_with_where_they_go(stage: Stage) -> None:
+    stage.torch("Reversed", declared("a", [1]), declared("b", [1]))
+    assert stage.reporter.warnings == [
+        "Reversed.forward has no parameters of the inputs' names, so that these go by position: "
+        "'a' to subtrahend, 'b' to minuend"
+    ]
+
+
+def test_inputs_behind_the_named_ones_go_into_args(stage: Stage) -> None:
+    stage.torch("Open", *(declared(name, [1]) for name in ("x", "a", "b")))
+    x, a, b = (np.full(1, n, np.float32) for n in (9, 1, 2))
+    assert run_ort(stage.file, x=x, a=a, b=b)[0].tolist() == [6]
+    assert not stage.reporter.warnings
+    with pytest.raises(StageError, match="none for 'a'"):
+        stage.torch("Open", *(declared(name, [1]) for name in ("a", "x")))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_inputs_of_torchscript_must_be_in_the_order_of_its_parameters(stage: Stage) -> None:
+    nets = stage.folder / "nets.py"
+    nets.write_text(
+        f"{nets.read_text()}\ndef traced():\n"
+        "    return torch.jit.trace(Reversed(), (torch.ones(2), torch.zeros(2)))\n"
+    )
+    right = declared("subtrahend", [2]), declared("minuend", [2])
+    stage.torch("traced", *right)
+    with pytest.raises(StageError) as raised:
+        stage.torch("traced", *reversed(right))
+    assert raised.value.what == (
+        "TorchScript takes its inputs by position: the recipe has them in the order minuend, "
+        "subtrahend, Reversed.forward in the order subtrahend, minuend"
+    )
+
+
 def test_names_that_the_model_makes_equal_become_one_with_a_warning(stage: Stage) -> None:
     x = declared("x", [1, 4], [8, 4], dims=["n", None])
     y = declared("y", [1, 4], [8, 4], dims=["m", None])
