@@ -108,6 +108,15 @@ def _torch(checked: Checked, key: Key, torch: RawTorch) -> Iterator[Problem]:
         yield Problem((*key, "weights_key"), "there are no weights that this is a key of")
 
 
+def _outputs(checked: Checked) -> Iterator[Problem]:
+    for index, name in enumerate(checked.raw.get("outputs", ())):
+        if checked.has("inputs", name):
+            text = f"'{name}' is the name of an input too: a graph has one tensor of a name"
+            own = checked.has("model", "onnx")
+            hint = "leave it out" if own else f"name the output otherwise, perhaps {name}_out"
+            yield Problem(("outputs", index), text, hint)
+
+
 def _surgery(checked: Checked) -> Iterator[Problem]:
     for index, step in enumerate(checked.raw.get("surgery", ())):
         key = ("surgery", index)
@@ -213,6 +222,7 @@ def _inputs(checked: Checked) -> Iterator[Problem]:
 _PARTS: tuple[Callable[[Checked], Iterator[Problem]], ...] = (
     _model,
     _inputs,
+    _outputs,
     _surgery,
     _precisions,
     _calibration,

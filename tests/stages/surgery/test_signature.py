@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from onnx import helper
 
 from tests.stages.surgery.staging import Stage, X, chain, dims, model_of, names, run_ort, value
@@ -42,6 +45,19 @@ def test_an_inner_tensor_becomes_an_output_with_inferred_type(stage: Stage) -> N
     assert names(model.graph.output) == ["a", "side"]
     assert dims(model.graph.output[0]) == ["n", 4]
     assert names(model.graph.node) == ["/net/first", "/net/bias[0]", "/out/side"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"op": "set_outputs", "outputs": ["side", "x"]},
+        {"op": "extract", "inputs": ["x"], "outputs": ["y", "x"]},
+    ],
+)
+def test_an_input_does_not_become_an_output(stage: Stage, step: dict[str, Any]) -> None:
+    error = stage.refused(chain(), step)
+    assert error.what.startswith("the output 'x' would be the input of that name")
+    assert error.where == f"surgery[0] {step['op']}"
 
 
 def test_a_part_is_extracted_between_tensors(stage: Stage) -> None:

@@ -61,11 +61,12 @@ def is_consistent(graph: gs.Graph) -> bool:
 
 
 def check(graph: gs.Graph, *, consistent: bool) -> None:
-    """Raise StageError where onnx.checker refuses the graph.
+    """Raise StageError where onnx.checker refuses the graph, or an output is an input.
 
     With `consistent` also where types and shapes of nodes do not fit together; what the graph
     declares of its tensors is brought up to date first.
     """
+    _refuse_passed(graph)
     if consistent:
         _renew(graph)
     model = outline(graph)
@@ -100,6 +101,17 @@ def complete(graph: gs.Graph, tensors: Sequence[gs.Tensor]) -> None:
         raise StageError(
             f"the type of {', '.join(unknown)} does not follow from the model",
             hint="onnx does not know the operator that makes it: set the dtype in a Python hook",
+        )
+
+
+def _refuse_passed(graph: gs.Graph) -> None:
+    inputs = {tensor.name for tensor in graph.inputs}
+    passed = [tensor.name for tensor in graph.outputs if tensor.name in inputs]
+    if passed:
+        raise StageError(
+            f"the output '{passed[0]}' would be the input of that name, which TensorRT does not "
+            "give back",
+            hint="leave it out of the outputs, or name a tensor behind it",
         )
 
 
