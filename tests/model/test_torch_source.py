@@ -199,7 +199,9 @@ def test_a_factory_that_raises_has_the_users_line(net: Path) -> None:
 
 def test_outputs_are_flattened_in_order_and_none_is_left_out(net: Path) -> None:
     x = torch.ones(2, 4)
-    logits, scaled, added = call_module(module_of(net), {"x": x}, "net.py:Net")
+    found = call_module(module_of(net), {"x": x}, "net.py:Net")
+    assert list(found) == ["logits", "both_0", "both_1"]
+    logits, scaled, added = found.values()
     assert torch.equal(scaled, logits)
     assert torch.equal(added, logits + 1)
 
@@ -208,8 +210,8 @@ def test_inputs_go_by_name_where_forward_has_their_names_else_by_place(net: Path
     module, x = module_of(net), torch.ones(2, 4)
     by_name = call_module(module, {"scale": torch.tensor(2.0), "x": x}, "f")
     by_place = call_module(module, {"a": x, "b": torch.tensor(2.0)}, "f")
-    assert torch.equal(by_name[1], by_place[1])
-    assert torch.equal(by_name[1], by_name[0] * 2)
+    assert torch.equal(by_name["both_0"], by_place["both_0"])
+    assert torch.equal(by_name["both_0"], by_name["logits"] * 2)
 
 
 def test_a_forward_that_raises_has_the_users_line(net: Path) -> None:
@@ -238,8 +240,8 @@ def test_a_program_is_run_by_names_and_by_places(program: Path) -> None:
     by_name = call_program(loaded, module, {"scale": scale, "x": x})
     by_place = call_program(loaded, module, {"a": x, "b": scale})
     assert len(by_name) == 3
-    assert torch.equal(by_name[1], by_name[0] * 2)
-    assert torch.equal(by_name[1], by_place[1])
+    assert torch.equal(by_name["both_0"], by_name["logits"] * 2)
+    assert torch.equal(by_name["both_0"], by_place["both_0"])
 
 
 def test_a_program_tells_which_size_it_was_not_exported_for(program: Path) -> None:

@@ -221,6 +221,14 @@ def test_a_torch_module_runs_under_the_names_of_the_exported_graph(tmp_path: Pat
     np.testing.assert_allclose(case.outputs["total"], case.inputs["x"].sum(), rtol=1e-5)
 
 
+def test_outputs_of_the_modules_own_names_are_found_by_them(tmp_path: Path) -> None:
+    inputs = torch_inputs(tmp_path, ("output_1", "output_0"))
+    run_reference(tmp_path, inputs, source=TORCH, inputs=[{**X, "max": [3, 4]}])
+    case = read(tmp_path)[0]
+    np.testing.assert_allclose(case.outputs["output_1"], case.inputs["x"].sum(), rtol=1e-5)
+    assert case.outputs["output_0"].shape == (1, 3)
+
+
 def test_a_source_that_fails_tells_the_shape_and_the_users_line(tmp_path: Path) -> None:
     inputs = torch_inputs(tmp_path, ("logits", "total"))
     with pytest.raises(StageError) as error:

@@ -17,7 +17,7 @@ from trtbuild.errors import StageError
 from trtbuild.model.inputs import random_values, shape_of
 from trtbuild.model.references import call_user, load_callable
 from trtbuild.model.torch_inputs import takes_by_name
-from trtbuild.model.torch_outputs import flat_outputs
+from trtbuild.model.torch_outputs import flat_outputs, output_names
 from trtbuild.model.weights import load_weights, put_weights
 
 if TYPE_CHECKING:
@@ -97,22 +97,24 @@ def example_inputs(inputs: Sequence[Input], size: str = "opt") -> dict[str, torc
 
 def call_module(
     module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], reference: str
-) -> list[torch.Tensor]:
-    """Run a module; its output tensors in the order in which the exported graph has them."""
+) -> dict[str, torch.Tensor]:
+    """Run a module; its output tensors by the names that they have of themselves, in order."""
     with torch.no_grad():
         if takes_by_name(module, list(tensors)):
             result = call_user(module, reference, **tensors)
         else:
             result = call_user(module, reference, *tensors.values())
-    return [tensor for _, tensor in flat_outputs(result, reference)]
+    return _named(result, tensors, reference)
 
 
 def call_program(
     program: torch.export.ExportedProgram,
     module: torch.nn.Module,
     tensors: Mapping[str, torch.Tensor],
-) -> list[torch.Tensor]:
-    """Run `program.module()`: by the names the program gives its inputs, else by position."""
+) -> dict[str, torch.Tensor]:
+    """Run `program.module()`: by the names the program gives its inputs, else by position. What it
+    gives is as that of call_module.
+    """
     names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
     values = [tensors[n] for n in names] if set(names) == set(tensors) else [*tensors.values()]
     spec = program.call_spec.in_spec
@@ -125,7 +127,7 @@ def call_program(
     arguments, keywords = pytree.tree_unflatten(values, spec)
     with torch.no_grad():
         result = call_user(module, "the program", *arguments, **keywords)
-    return [tensor for _, tensor in flat_outputs(result, "the program")]
+    return _named(result, tensors, "the program")
 
 
 def to_tensor(values: Array) -> torch.Tensor:
@@ -144,6 +146,14 @@ def to_array(tensor: torch.Tensor) -> Array:
         return bits.view(ml_dtypes.bfloat16)
     values: Array = plain.numpy()
     return values
+
+
+def _named(
+    result: object, inputs: Mapping[str, torch.Tensor], reference: str
+) -> dict[str, torch.Tensor]:
+    leaves = flat_outputs(result, reference)
+    names = output_names((path for path, _ in leaves), inputs)
+    return dict(zip(names, (tensor for _, tensor in leaves), strict=True))
 
 
 def _seed() -> None:

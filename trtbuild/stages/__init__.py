@@ -99,10 +99,10 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("export", 2, "trtbuild.stages.export", (MODEL,), _source),
-        Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), _surgery),
+        Stage("surgery", 2, "trtbuild.stages.surgery", (MODEL,), _surgery),
         Stage(
             "reference",
-            3,
+            4,
             "trtbuild.stages.reference",
             (Output("reference", ("reference.json", "reference.npz")),),
             lambda options: (*_source(options), *_data(options)),

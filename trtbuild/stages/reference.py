@@ -199,7 +199,7 @@ class _Module:
 
         tensors = {name: torch_source.to_tensor(array) for name, array in values.items()}
         results = torch_source.call_module(self._module, tensors, self._reference)
-        return _named(self._names, [torch_source.to_array(tensor) for tensor in results])
+        return _chosen(self._names, {n: torch_source.to_array(t) for n, t in results.items()})
 
 
 class _Program:
@@ -217,15 +217,21 @@ class _Program:
 
         tensors = {name: torch_source.to_tensor(array) for name, array in values.items()}
         results = torch_source.call_program(self._program, self._module, tensors)
-        return _named(self._names, [torch_source.to_array(tensor) for tensor in results])
+        return _chosen(self._names, {n: torch_source.to_array(t) for n, t in results.items()})
 
 
-def _named(names: tuple[str, ...], results: list[Any]) -> Arrays:
-    """The exported graph's outputs are the module's, in order; it may keep the first ones only."""
+def _chosen(names: tuple[str, ...], results: Arrays) -> Arrays:
+    """The outputs that the exported graph has: by the model's own names where it has these, else
+    in the model's order, whose last ones it may lack.
+    """
+    from trtbuild.model.torch_outputs import are_own
+
+    if are_own(names, results):
+        return {name: results[name] for name in names}
     if len(results) < len(names):
         raise StageError(
             f"the source model returned {len(results)} tensors, but the exported graph has "
             f"{len(names)} outputs: {', '.join(names)}",
             hint="return the same number of tensors for every shape",
         )
-    return dict(zip(names, results, strict=False))
+    return dict(zip(names, results.values(), strict=False))

@@ -71,6 +71,11 @@ class Open(nn.Module):
         return x - sum(states)
 
 
+class Detector(nn.Module):
+    def forward(self, x):
+        return {"scores": x, "classes": x + 1, "boxes": x + 2}
+
+
 class Branching(nn.Module):
     def forward(self, x):
         if x.sum() > 0:

@@ -74,6 +74,29 @@ def test_the_recipes_output_names_are_used_in_order(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+@pytest.mark.parametrize("outputs", [("boxes", "scores", "classes"), ("classes", "scores")])
+def test_the_models_own_output_names_choose_and_order(
+    stage: Stage, exporter: str, outputs: tuple[str, ...]
+) -> None:
+    model = stage.torch("Detector", declared("x", [2]), outputs=outputs, exporter=exporter)
+    assert list(signature(model)) == ["x", *outputs]
+    added = {"scores": 0, "classes": 1, "boxes": 2}
+    found = run_ort(stage.file, x=np.zeros(2, np.float32))
+    assert [values[0] for values in found] == [added[name] for name in outputs]
+
+
+def test_the_name_of_another_tensor_of_the_model_is_refused(stage: Stage) -> None:
+    renamed = stage.torch("Detector", declared("x", [2]), outputs=("scores", "labels", "boxes"))
+    assert list(signature(renamed)) == ["x", "scores", "labels", "boxes"]
+    with pytest.raises(StageError) as raised:
+        stage.torch("Detector", declared("x", [2]), outputs=("boxes", "labels", "scores"))
+    assert raised.value.what == (
+        "the recipe names the outputs boxes, labels, scores, but the model returns scores, "
+        "classes, boxes: 'boxes' would be the name of another tensor than the model's"
+    )
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_an_output_may_have_the_name_of_a_value_inside(stage: Stage, exporter: str) -> None:
     ids = declared("ids", [1, 4], [8, 4], dtype="int64", range=[0, 9])
     model = stage.torch("Encoder", ids, exporter=exporter)
