@@ -109,14 +109,14 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "calibrate",
-            2,
+            3,
             "trtbuild.stages.calibrate",
             (Output("table", ("calibration.json", "calibration.cache")),),
             lambda options: (ONNX, ONNXRUNTIME, *_data(options)),
         ),
         Stage(
             "quantize",
-            2,
+            3,
             "trtbuild.stages.quantize",
             (MODEL, Output("report", ("quantize.json",))),
             _quantize,
