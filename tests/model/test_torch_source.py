@@ -115,10 +115,17 @@ def test_names_that_do_not_match_are_listed(net: Path) -> None:
     assert error.where == str(net / "w.pt")
 
 
-def test_names_that_do_not_match_pass_where_the_recipe_says_so(net: Path) -> None:
+def test_names_that_do_not_match_pass_and_are_told_where_the_recipe_says_so(net: Path) -> None:
     weights = {"linear.weight": torch.ones(3, 4), "head.weight": torch.ones(1)}
-    module = module_of(net, saved(weights, net / "w.pt"), strict=False)
+    heard: list[str] = []
+    given = {"weights": saved(weights, net / "w.pt")}
+    module = load_module(source(strict=False), given, net, heard.append)
     assert torch.equal(module.linear.weight, torch.ones(3, 4))
+    assert heard == [
+        "1 of the module's 2 tensors are not in w.pt and keep what the factory gave them; where it "
+        "drew them at random, another version of torch makes another engine: linear.bias",
+        "1 tensors of w.pt are not in the module, and are left out: head.weight",
+    ]
 
 
 def test_weights_of_another_model_are_refused_even_then(net: Path) -> None:

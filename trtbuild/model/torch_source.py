@@ -21,7 +21,7 @@ from trtbuild.model.torch_outputs import flat_outputs, output_names
 from trtbuild.model.weights import load_weights, put_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from trtbuild.model.inputs import Array
@@ -31,11 +31,17 @@ _SEED = 0
 _OBJECTS = ("custom_obj_", "opaque_obj_")  # what torch.export.pt2_archive calls pickled constants
 
 
-def load_module(source: Options, inputs: Mapping[str, Path], folder: Path) -> torch.nn.Module:
+def load_module(
+    source: Options,
+    inputs: Mapping[str, Path],
+    folder: Path,
+    warn: Callable[[str], None] = lambda _: None,
+) -> torch.nn.Module:
     """The module that the recipe's factory makes, with its weights, in eval mode.
 
     The generators of random numbers are seeded first: a module without weights is the same in
-    every process. Raises StageError for whatever the factory or the weights do wrong.
+    every process. `warn` is told of weights that do not match where `strict` allows it. Raises
+    StageError for whatever the factory or the weights do wrong.
     """
     reference, kwargs = source["factory"], source["kwargs"]
     assert isinstance(reference, str)  # noqa: S101 - the plan wrote it
@@ -52,7 +58,9 @@ def load_module(source: Options, inputs: Mapping[str, Path], folder: Path) -> to
     if "weights" in inputs:
         key = source.get("weights_key")
         weights = load_weights(inputs["weights"], key if isinstance(key, str) else None)
-        put_weights(module, weights, inputs["weights"], strict=bool(source.get("strict", True)))
+        strict = bool(source.get("strict", True))
+        for note in put_weights(module, weights, inputs["weights"], strict=strict):
+            warn(note)
     module.eval()
     if isinstance(module, torch.jit.ScriptModule):
         return module  # torch forbids requires_grad_ of one

@@ -47,7 +47,7 @@ def _from_torch(
     from trtbuild.model.torch_source import load_module
 
     context.reporter.progress("loading the model", 0.2)
-    module = load_module(source, context.inputs, context.folder)
+    module = load_module(source, context.inputs, context.folder, context.reporter.warn)
     context.reporter.progress("exporting", 0.3)
     model = export_module(
         module,
