@@ -125,6 +125,23 @@ def _surgery(checked: Checked) -> Iterator[Problem]:
             yield Problem(key, "nothing to remove: give nodes or op_types")
 
 
+def _parts(checked: Checked) -> Iterator[Problem]:
+    """A part that surgery extracts keeps the inputs, which the recipe declares."""
+    written = checked.at("inputs")
+    inputs: list[JSONValue] = list(written) if isinstance(written, dict) else []
+    for index, step in enumerate(checked.raw.get("surgery", ())):
+        if "hook" in step:
+            return  # it may give the inputs other names
+        tensors = step.get("tensors", {}) if step.get("op") == "rename" else {}
+        inputs = [tensors.get(str(name), name) for name in inputs]
+        begin = step.get("inputs", []) if step.get("op") == "extract" else inputs
+        lost = [str(name) for name in inputs if name not in begin]
+        if lost:
+            text = f"the part begins behind {listed(lost)}, which the recipe declares as an input"
+            hint = "make the part a model of its own by onnx.utils.extract_model, with a recipe"
+            yield Problem(("surgery", index, "inputs"), text, hint)
+
+
 def _precisions(checked: Checked) -> Iterator[Problem]:
     return check_precisions(checked.raw)
 
@@ -224,6 +241,7 @@ _PARTS: tuple[Callable[[Checked], Iterator[Problem]], ...] = (
     _inputs,
     _outputs,
     _surgery,
+    _parts,
     _precisions,
     _calibration,
     _build,
