@@ -136,7 +136,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "verify",
-            6,
+            7,
             "trtbuild.stages.verify",
             (Output("result", ("verify.json",)),),
             _verify,

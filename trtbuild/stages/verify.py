@@ -170,10 +170,23 @@ def _scores(context: StageContext, reader: CaseReader, last: Results, result: Re
         before: dict[str, float] = {}
         if set(last.names) == set(reader.output_names()):  # else the metric is not for the source
             before = evaluate(name, metric, source, context.folder)
+            _require_scores(values, before, last.name)
         for key, value in values.items():
             score = Score(value, before.get(key), metric.get("min"), metric.get("max"), last.name)
             result.scores[key] = score
             _gate(key, score, result)
+
+
+def _require_scores(values: Mapping[str, float], before: Mapping[str, float], step: str) -> None:
+    lacking = [repr(name) for name in before if name not in values]
+    if lacking:
+        raise StageError(
+            f"the source model has the metric {', '.join(lacking)}, but {step} has no number for "
+            "it",
+            where="metrics",
+            hint="let the hook return the same names whatever the outputs are: a limit holds for "
+            "those that it returns",
+        )
 
 
 def _gate(name: str, score: Score, result: Result) -> None:
