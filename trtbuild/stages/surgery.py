@@ -15,7 +15,7 @@ from trtbuild.errors import StageError
 from trtbuild.model.names import nearest
 from trtbuild.model.onnx_file import canonicalise, input_types, load_model, save_model
 from trtbuild.model.references import call_user, load_callable
-from trtbuild.model.surgery.check import check, is_consistent
+from trtbuild.model.surgery.check import check, is_consistent, require_distinct
 from trtbuild.model.surgery.convert import outline, to_graph, to_model
 from trtbuild.model.surgery.ops import OPERATIONS
 from trtbuild.model.surgery.signature import Signature
@@ -86,13 +86,17 @@ def _call_hook(
             hint="end the function with `return graph`",
         )
     _require_writable(result, reference, function)
+    require_distinct(result)
     return result.toposort()
 
 
 def _require_writable(graph: gs.Graph, reference: str, function: Callable[..., Any]) -> None:
     try:
         outline(graph)
-    except (MemoryError, OnnxGraphSurgeonException):
+    except MemoryError:
+        raise
+    except OnnxGraphSurgeonException:
+        require_distinct(graph)  # what it most often means, in a message that names it
         raise
     # What a hook may have left in a graph fails in onnx, numpy or protobuf, each with exceptions
     # of its own.

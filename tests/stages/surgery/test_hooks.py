@@ -44,6 +44,10 @@ def twice(graph):
     graph.nodes[0].outputs[0].name = "y"
     return graph
 
+def namesakes(graph):
+    graph.nodes[1].name = graph.nodes[0].name
+    return graph
+
 def in_bytes(graph):
     image = graph.inputs[0]
     graph.inputs = [gs.Variable("x8", np.uint8, image.shape)]
@@ -115,7 +119,16 @@ def test_two_tensors_of_one_name_are_refused(stage: Stage) -> None:
     stage.hook(HOOK)
     error = stage.refused(chain(), {"op": "hook", "hook": "hooks.py:twice"})
     assert error.where == "surgery[0] hook"
-    assert "Found distinct tensors that share the same name" in error.what
+    assert error.what == (
+        "two tensors are called 'y', made by node '/net/first' (Relu) and by node '/out/pass' "
+        "(Identity)"
+    )
+
+
+def test_two_nodes_of_one_name_are_refused(stage: Stage) -> None:
+    stage.hook(HOOK)
+    error = stage.refused(chain(), {"op": "hook", "hook": "hooks.py:namesakes"})
+    assert error.what == "two nodes are called '/net/first', a Relu and a Add"
 
 
 def test_a_step_that_leaves_types_that_do_not_fit_is_named(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from trtbuild.errors import StageError
-from trtbuild.model.surgery.convert import element_type, outline
+from trtbuild.model.surgery.convert import all_graphs, element_type, outline
 from trtbuild.model.symbols import Dim, get_dim
 
 _MADE_UP = "unk__"  # how onnx's shape inference begins the symbols that it invents
@@ -80,6 +80,32 @@ def check(graph: gs.Graph, *, consistent: bool) -> None:
         raise _refused(
             "types or shapes in the graph that this step leaves do not fit", error
         ) from error
+
+
+def require_distinct(graph: gs.Graph) -> None:
+    """Raise StageError where two tensors, or two nodes, of one graph have the same name."""
+    for part in all_graphs(graph):
+        tensors: dict[str, gs.Tensor] = {}
+        nodes: dict[str, gs.Node] = {}
+        made = [tensor for node in part.nodes for tensor in (*node.inputs, *node.outputs)]
+        for tensor in (*part.inputs, *made, *part.outputs):
+            other = tensors.setdefault(tensor.name, tensor)
+            if other is not tensor and not tensor.is_empty():
+                raise StageError(
+                    f"two tensors are called '{tensor.name}', made by {_makers(other)} and by "
+                    f"{_makers(tensor)}",
+                    hint="give one of them another name",
+                )
+        for node in part.nodes:
+            if node.name and nodes.setdefault(node.name, node) is not node:
+                raise StageError(
+                    f"two nodes are called '{node.name}', a {nodes[node.name].op} and a {node.op}",
+                    hint="give one of them another name, or the name '' to both",
+                )
+
+
+def _makers(tensor: gs.Tensor) -> str:
+    return " and ".join(f"node '{n.name}' ({n.op})" for n in tensor.inputs) or "no node"
 
 
 def complete(graph: gs.Graph, tensors: Sequence[gs.Tensor]) -> None:
