@@ -76,6 +76,11 @@ class Detector(nn.Module):
         return {"scores": x, "classes": x + 1, "boxes": x + 2}
 
 
+class Precise(nn.Module):
+    def forward(self, x):
+        return x.double() * 2
+
+
 class Branching(nn.Module):
     def forward(self, x):
         if x.sum() > 0:

@@ -184,6 +184,13 @@ def test_inputs_of_torchscript_must_be_in_the_order_of_its_parameters(stage: Sta
     )
 
 
+def test_an_output_that_loses_its_type_is_told(stage: Stage) -> None:
+    stage.torch("Precise", declared("x", [2]))
+    assert stage.reporter.warnings == [
+        "output 'output' is float64, which TensorRT does not have: the engine gives float32"
+    ]
+
+
 def test_names_that_the_model_makes_equal_become_one_with_a_warning(stage: Stage) -> None:
     x = declared("x", [1, 4], [8, 4], dims=["n", None])
     y = declared("y", [1, 4], [8, 4], dims=["m", None])
