@@ -254,6 +254,22 @@ def test_an_exported_program_runs_too(tmp_path: Path) -> None:
         np.testing.assert_array_equal(case.outputs["y"], np.maximum(case.inputs["x"], 0))
 
 
+def test_a_model_that_is_random_or_keeps_a_state_is_told(tmp_path: Path) -> None:
+    inputs = torch_inputs(tmp_path, ("steady", "random", "count"))
+    (tmp_path / "net.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n    count = 0\n"
+        "    def forward(self, x):\n        self.count += 1\n"
+        "        return x * 2, x + torch.randn_like(x), x.long() + self.count\n"
+    )
+    made = run_reference(tmp_path, inputs, source=TORCH)
+    assert isinstance(made.reporter, Recorder)
+    assert made.reporter.warnings == [
+        "the source model is not deterministic: 'random', 'count' differs between two runs on the "
+        "same values, so that nothing can be compared with it"
+    ]
+    assert read(tmp_path).varying == ("random", "count")
+
+
 def test_fewer_outputs_than_the_graph_has_are_refused(tmp_path: Path) -> None:
     inputs = torch_inputs(tmp_path, ("a", "b", "c"))
     with pytest.raises(StageError, match="returned 2 tensors, but the exported graph has 3"):

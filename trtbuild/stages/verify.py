@@ -77,6 +77,7 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
     if "engine" in context.inputs:
         result.engine_digest = digest_of_file(context.inputs["engine"]).text
     result.golden = golden_digests(reader)
+    result.varying = reader.varying
     tolerance: Any = context.options.get("tolerance") or {}
     comparer = Comparer(
         reader, folder, precision=result.precision, tolerance=tolerance, reporter=context.reporter

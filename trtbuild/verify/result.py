@@ -29,6 +29,10 @@ HINTS = {
     "engine": "compare with `tf32: false`, and with another `optimization_level`; if the graph "
     "before it passes, TensorRT computes it less exactly than this tolerance",
 }
+VARYING_HINT = (
+    "the source model itself gives other values each time that it runs: make it deterministic (no "
+    "random values, no state from run to run), or give those values as inputs"
+)
 OVERFLOW_HINT = (
     "a value leaves the range of fp16 within a kernel of the engine, since the graph before it "
     "passes: compute in bf16 or fp32 instead (`base: bf16` where something is quantized)"
@@ -102,6 +106,7 @@ class Result:
     engine_digest: str | None = None  # of the variant's engine, whether or not it was run
     golden: list[Golden] = field(default_factory=list)  # one for each case
     obtained: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    varying: tuple[str, ...] = ()  # outputs that differ between runs of the source model
     losses: list[dict[str, Any]] = field(default_factory=list)  # tensors, the worst first
     suspects: tuple[str, ...] = ()  # the nodes that add most noise, the worst first
     only_suspects: bool = False  # whether nothing else is in the precision
@@ -122,6 +127,8 @@ class Result:
         in_fp16 = step.name == "engine" and "fp16" in self.obtained.get("graph", {})
         overflows = in_fp16 and not worst.metric and not self.failures
         hint = OVERFLOW_HINT if overflows else HINTS[step.name]
+        if worst.output in self.varying:
+            hint = VARYING_HINT
         self.fail(f"{step.name}: output '{worst.output}' {worst.text}{case}{others}", hint)
 
     def fail(self, text: str, hint: str) -> None:

@@ -244,3 +244,10 @@ def test_the_engine_is_the_last_step_on_a_machine_with_a_gpu(folder: Path, facto
     assert [step["step"] for step in document["steps"]] == ["export", "surgery", "engine"]
     assert document["steps"][2]["outputs"][0]["previous"]["max_abs"] >= 0
     assert document["metrics"]["accuracy"]["step"] == "engine"
+
+
+def test_a_source_that_varies_is_named_as_the_cause(folder: Path) -> None:
+    path = folder / "reference" / "reference.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "varying": ["logits"]}))
+    error, _, _ = failed(folder, saved(folder, off_by(1.5)))
+    assert error.hint.startswith("the source model itself gives other values each time")
