@@ -16,6 +16,7 @@ from trtbuild.model.onnx_file import load_model, load_structure
 from trtbuild.model.runner import Runner, UnsupportedModelError, open_model
 from trtbuild.precision.cases import open_cases
 from trtbuild.precision.losses import (
+    choosing_nodes,
     leaves_some,
     loss_document,
     measure_losses,
@@ -149,6 +150,8 @@ def _losses(context: StageContext, result: Result) -> None:
         return
     result.losses = loss_document(losses)
     result.suspects = suggest_keeping(losses)
+    choosing = choosing_nodes(before)
+    result.chooser = next((name for name in result.suspects[:1] if name in choosing), "")
     result.only_suspects = not leaves_some(before, quantized, result.precision, result.suspects)
 
 

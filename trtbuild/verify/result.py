@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
+from trtbuild.verify.tolerance import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,6 +110,7 @@ class Result:
     varying: tuple[str, ...] = ()  # outputs that differ between runs of the source model
     losses: list[dict[str, Any]] = field(default_factory=list)  # tensors, the worst first
     suspects: tuple[str, ...] = ()  # the nodes that add most noise, the worst first
+    chooser: str = ""  # the worst of them, where it chooses by what the graph computes
     only_suspects: bool = False  # whether nothing else is in the precision
     failures: list[str] = field(default_factory=list)
     hint: str = ""  # of the first failure
@@ -152,10 +154,28 @@ class Result:
 
     @property
     def keeping(self) -> tuple[str, ...]:
-        """Nodes to try in `keep_fp32`: none where that would leave nothing in the precision, or
-        where it is not what is wrong.
+        """Nodes to try in `keep_fp32`: none where that would leave nothing in the precision, where
+        it is not what is wrong, or where integers are.
         """
-        return () if self.only_suspects or not self._is_blamed else self.suspects
+        if self.only_suspects or self._flips or not self._is_blamed:
+            return ()
+        return self.suspects
+
+    @property
+    def _flips(self) -> str:
+        """What says, of the first step that is off, that other things are chosen: an output of
+        integers that many differ in, or a node that gathers by what the graph computes.
+
+        The order of scores decides an index: the nodes that add most noise need not be those that
+        change the order.
+        """
+        first = next((step for step in self.steps if step.breaches), None)
+        limit = DEFAULTS.get(self.precision, {}).get("equal", 1.0)
+        outputs = first.outputs if first is not None else ()
+        off = [repr(o.name) for o in outputs if o.metrics.get("equal", 1.0) < limit]
+        if off:
+            return f"integers flip in {', '.join(off)}"
+        return f"{self.chooser} chooses by what the graph computes" if self.chooser else ""
 
     @property
     def _is_blamed(self) -> bool:
@@ -168,6 +188,11 @@ class Result:
         """Where the precision loses most, in the words of a hint."""
         if not (self.suspects and self._is_blamed):
             return ""
+        if self._flips:
+            return (
+                f"\n{self._flips}, so that the largest losses do not tell which nodes to keep: "
+                "`trtbuild sensitivity` finds them"
+            )
         worst = ", ".join(
             f"{loss['node']} ({loss['op_type']}, {_decibels(loss['snr_db'])})"
             for loss in self.losses
