@@ -254,6 +254,17 @@ def test_samples_of_a_generator_are_stacked(folder: Path) -> None:
     np.testing.assert_array_equal(batches[1].inputs["image"][:, 0], [4, 5, 6, 7])
 
 
+@pytest.mark.parametrize("shape", ["3", "(1, 3)"], ids=["samples", "batches"])
+def test_a_generator_may_fill_the_same_array_again(folder: Path, shape: str) -> None:
+    body = (
+        f"    image = np.zeros({shape}, np.float32)\n    for i in range(n):\n"
+        "        image[:] = i\n        yield {'image': image}\n"
+    )
+    batches = generated(folder, body)
+    rows_of = np.concatenate([batch.inputs["image"] for batch in batches])
+    assert rows_of[:, 0].tolist() == list(range(10))
+
+
 def test_options_are_the_generators_arguments(folder: Path) -> None:
     assert rows(generated(folder, SAMPLES, options={"n": 3})) == [3]
 

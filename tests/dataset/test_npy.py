@@ -109,6 +109,15 @@ def test_of_a_batch_the_sample_that_does_not_fit_is_named(tmp_path: Path) -> Non
     assert found.what == "input 'x' holds inf, at [0, 0]"
 
 
+def test_of_several_inputs_the_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    for index in range(2):
+        save(tmp_path / f"data/x/{index}.npy", np.zeros(3, np.float32))
+        save(tmp_path / f"data/mask/{index}.npy", np.full(3, index / 2, np.float32))
+    found = error(tmp_path, NPY, X, declared("mask", 3, dtype="int64"))
+    assert found.where.endswith("data/mask/0.npy")
+    assert found.what == "input 'mask' is int64, but the data is float32"
+
+
 def test_a_file_that_is_no_npy_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/0.npy").write_bytes(b"\x93NUMPY\x01\x00")

@@ -24,6 +24,20 @@ def test_a_model_runs_by_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(outputs["logits"], np.maximum(X @ WEIGHT, 0), rtol=1e-5)
 
 
+def test_a_model_runs_whose_small_tensors_lie_outside_too(tmp_path: Path) -> None:
+    model = mlp()
+    model.graph.node.append(helper.make_node("Reshape", ["logits", "shape"], ["flat"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1]), "shape"))
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("flat", TensorProto.FLOAT, ["values"])
+    )
+    onnx.save(
+        model, tmp_path / "model.onnx", save_as_external_data=True, size_threshold=0, location="w"
+    )
+    outputs = open_model(tmp_path / "model.onnx").run({"x": X})
+    np.testing.assert_allclose(outputs["flat"], np.maximum(X @ WEIGHT, 0).ravel(), rtol=1e-5)
+
+
 def test_float16_inside_is_computed_without_optimisation(tmp_path: Path) -> None:
     outputs = open_model(save(in_float16(), tmp_path / "model.onnx")).run({"x": X})
     exact = np.maximum(X @ WEIGHT, 0)

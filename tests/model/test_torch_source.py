@@ -115,10 +115,17 @@ def test_names_that_do_not_match_are_listed(net: Path) -> None:
     assert error.where == str(net / "w.pt")
 
 
-def test_names_that_do_not_match_pass_where_the_recipe_says_so(net: Path) -> None:
+def test_names_that_do_not_match_pass_and_are_told_where_the_recipe_says_so(net: Path) -> None:
     weights = {"linear.weight": torch.ones(3, 4), "head.weight": torch.ones(1)}
-    module = module_of(net, saved(weights, net / "w.pt"), strict=False)
+    heard: list[str] = []
+    given = {"weights": saved(weights, net / "w.pt")}
+    module = load_module(source(strict=False), given, net, heard.append)
     assert torch.equal(module.linear.weight, torch.ones(3, 4))
+    assert heard == [
+        "1 of the module's 2 tensors are not in w.pt and keep what the factory gave them; where it "
+        "drew them at random, another version of torch makes another engine: linear.bias",
+        "1 tensors of w.pt are not in the module, and are left out: head.weight",
+    ]
 
 
 def test_weights_of_another_model_are_refused_even_then(net: Path) -> None:
@@ -199,7 +206,9 @@ def test_a_factory_that_raises_has_the_users_line(net: Path) -> None:
 
 def test_outputs_are_flattened_in_order_and_none_is_left_out(net: Path) -> None:
     x = torch.ones(2, 4)
-    logits, scaled, added = call_module(module_of(net), {"x": x}, "net.py:Net")
+    found = call_module(module_of(net), {"x": x}, "net.py:Net")
+    assert list(found) == ["logits", "both_0", "both_1"]
+    logits, scaled, added = found.values()
     assert torch.equal(scaled, logits)
     assert torch.equal(added, logits + 1)
 
@@ -208,8 +217,8 @@ def test_inputs_go_by_name_where_forward_has_their_names_else_by_place(net: Path
     module, x = module_of(net), torch.ones(2, 4)
     by_name = call_module(module, {"scale": torch.tensor(2.0), "x": x}, "f")
     by_place = call_module(module, {"a": x, "b": torch.tensor(2.0)}, "f")
-    assert torch.equal(by_name[1], by_place[1])
-    assert torch.equal(by_name[1], by_name[0] * 2)
+    assert torch.equal(by_name["both_0"], by_place["both_0"])
+    assert torch.equal(by_name["both_0"], by_name["logits"] * 2)
 
 
 def test_a_forward_that_raises_has_the_users_line(net: Path) -> None:
@@ -238,8 +247,8 @@ def test_a_program_is_run_by_names_and_by_places(program: Path) -> None:
     by_name = call_program(loaded, module, {"scale": scale, "x": x})
     by_place = call_program(loaded, module, {"a": x, "b": scale})
     assert len(by_name) == 3
-    assert torch.equal(by_name[1], by_name[0] * 2)
-    assert torch.equal(by_name[1], by_place[1])
+    assert torch.equal(by_name["both_0"], by_name["logits"] * 2)
+    assert torch.equal(by_name["both_0"], by_place["both_0"])
 
 
 def test_a_program_tells_which_size_it_was_not_exported_for(program: Path) -> None:

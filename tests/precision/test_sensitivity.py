@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.precision.nets import attention, images, linear, overflowing, residual, rows, snr_db
@@ -18,6 +19,7 @@ from trtbuild.precision.choice import Wish
 from trtbuild.precision.losses import (
     CEILING_DB,
     _Sums,
+    choosing_nodes,
     leaves_some,
     measure_losses,
     suggest_keeping,
@@ -43,6 +45,33 @@ CASES = [images(seed=1), images(seed=2)]
 def poor_table() -> dict[str, float]:
     """A table in which one range is far too large, so that one node loses much."""
     return {**table(), "r1": table()["r1"] * 40}
+
+
+def test_a_node_that_gathers_by_what_is_computed_is_known_for_it() -> None:
+    made = [
+        onnx.helper.make_node("Shape", ["x"], ["size"], "size", start=0, end=1),
+        onnx.helper.make_node("Gather", ["x", "size"], ["by_size"], "by_size"),
+        onnx.helper.make_node("ArgMax", ["x"], ["index"], "best"),
+        onnx.helper.make_node("Mul", ["index", "two"], ["place"], "place"),
+        onnx.helper.make_node("Gather", ["w", "place"], ["y"], "by_value"),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    float32 = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        made,
+        "g",
+        [value("x", float32, ["n", 4])],
+        [value("y", float32, None), value("by_size", float32, None)],
+        [
+            onnx.numpy_helper.from_array(np.array(2), "two"),
+            onnx.numpy_helper.from_array(np.ones((9, 4), np.float32), "w"),
+        ],
+    )
+    opset = [onnx.helper.make_opsetid("", 20)]
+    assert choosing_nodes(onnx.helper.make_model(graph, opset_imports=opset)) == {
+        "place",
+        "by_value",
+    }
 
 
 def test_losses_name_the_node_that_adds_most_noise() -> None:

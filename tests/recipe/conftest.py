@@ -40,7 +40,7 @@ outputs: [logits]
 surgery:
   - op: fold_constants
   - {op: rename, tensors: {old: new}}
-  - {op: extract, inputs: [a], outputs: [b]}
+  - {op: extract, inputs: [image, state, a], outputs: [b]}
   - {op: set_outputs, outputs: [b, c]}
   - {op: set_dims, tensors: {image: [batch, 1.0, 8, null]}}
   - {op: remove_nodes, op_types: [Identity]}

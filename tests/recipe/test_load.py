@@ -85,7 +85,7 @@ def test_every_step_of_surgery_arrives_with_its_options(folder: Path) -> None:
     assert load(FULL).surgery == (
         SurgeryStep("fold_constants", {}),
         SurgeryStep("rename", {"tensors": {"old": "new"}}),
-        SurgeryStep("extract", {"inputs": ["a"], "outputs": ["b"]}),
+        SurgeryStep("extract", {"inputs": ["image", "state", "a"], "outputs": ["b"]}),
         SurgeryStep("set_outputs", {"outputs": ["b", "c"]}),
         SurgeryStep("set_dims", {"tensors": {"image": ["batch", 1, 8, None]}}),
         SurgeryStep("remove_nodes", {"nodes": [], "op_types": ["Identity"]}),

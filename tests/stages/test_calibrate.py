@@ -171,3 +171,20 @@ def test_data_that_does_not_fit_is_refused_with_its_place(stage: Stage) -> None:
         stage.run()
     assert "input 'x' holds nan" in caught.value.what
     assert "data.npz, samples 0 to 3" in caught.value.where
+
+
+def test_an_input_that_surgery_made_takes_its_values_from_the_dataset(stage: Stage) -> None:
+    model = residual()
+    model.graph.input.append(
+        onnx.helper.make_tensor_value_info("gain", onnx.TensorProto.FLOAT, [1])
+    )
+    for node in model.graph.node:
+        node.input[:] = ["gained" if name == "x" else name for name in node.input]
+    model.graph.node.insert(0, onnx.helper.make_node("Mul", ["x", "gain"], ["gained"], "gain"))
+    with pytest.raises(StageError) as raised:
+        stage.run(model)
+    assert raised.value.what == "there are no values for the graph's input 'gain'"
+    values = np.load(stage.folder / "data.npz")["x"]
+    np.savez(stage.folder / "data.npz", x=values, gain=np.full(1, 2, np.float32))
+    largest = stage.run(model)["tensors"]["gained"]["amax"]
+    assert largest == pytest.approx(2 * np.abs(values).max())

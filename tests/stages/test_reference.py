@@ -221,6 +221,14 @@ def test_a_torch_module_runs_under_the_names_of_the_exported_graph(tmp_path: Pat
     np.testing.assert_allclose(case.outputs["total"], case.inputs["x"].sum(), rtol=1e-5)
 
 
+def test_outputs_of_the_modules_own_names_are_found_by_them(tmp_path: Path) -> None:
+    inputs = torch_inputs(tmp_path, ("output_1", "output_0"))
+    run_reference(tmp_path, inputs, source=TORCH, inputs=[{**X, "max": [3, 4]}])
+    case = read(tmp_path)[0]
+    np.testing.assert_allclose(case.outputs["output_1"], case.inputs["x"].sum(), rtol=1e-5)
+    assert case.outputs["output_0"].shape == (1, 3)
+
+
 def test_a_source_that_fails_tells_the_shape_and_the_users_line(tmp_path: Path) -> None:
     inputs = torch_inputs(tmp_path, ("logits", "total"))
     with pytest.raises(StageError) as error:
@@ -244,6 +252,22 @@ def test_an_exported_program_runs_too(tmp_path: Path) -> None:
     run_reference(tmp_path, paths, source={"kind": "exported_program", "opset": 20})
     for case in read(tmp_path):
         np.testing.assert_array_equal(case.outputs["y"], np.maximum(case.inputs["x"], 0))
+
+
+def test_a_model_that_is_random_or_keeps_a_state_is_told(tmp_path: Path) -> None:
+    inputs = torch_inputs(tmp_path, ("steady", "random", "count"))
+    (tmp_path / "net.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n    count = 0\n"
+        "    def forward(self, x):\n        self.count += 1\n"
+        "        return x * 2, x + torch.randn_like(x), x.long() + self.count\n"
+    )
+    made = run_reference(tmp_path, inputs, source=TORCH)
+    assert isinstance(made.reporter, Recorder)
+    assert made.reporter.warnings == [
+        "the source model is not deterministic: 'random', 'count' differs between two runs on the "
+        "same values, so that nothing can be compared with it"
+    ]
+    assert read(tmp_path).varying == ("random", "count")
 
 
 def test_fewer_outputs_than_the_graph_has_are_refused(tmp_path: Path) -> None:

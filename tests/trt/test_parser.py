@@ -55,7 +55,7 @@ def test_refused_nodes_are_all_told_by_operator_and_name(rtx: Flavour, tmp_path:
         "  Det (1 node: 'determinant'): the operator is not supported"
     )
     assert "surgery hook" in error.hint
-    assert "{op: extract, inputs: [...], outputs: [...]}" in error.hint
+    assert "{op: set_outputs, outputs: [...]}" in error.hint
     assert "another opset" in error.hint
 
 

@@ -12,8 +12,9 @@ import torch
 
 from trtbuild.benchmark.interleave import Timed
 from trtbuild.errors import StageError
+from trtbuild.model.torch_inputs import takes_by_name
 from trtbuild.model.torch_outputs import flat_outputs
-from trtbuild.model.torch_source import takes_by_name, to_array, to_tensor
+from trtbuild.model.torch_source import to_array, to_tensor
 from trtbuild.trt.tensors import Array
 
 _WARMUPS = 5  # torch.compile compiles in the first, and may again in the second

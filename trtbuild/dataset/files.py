@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from trtbuild.dataset.base import empty, require_names
-from trtbuild.dataset.stack import Stacker
+from trtbuild.dataset.stack import Stacker, one_place
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import numpy_dtype
 from trtbuild.model.names import nearest
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trtbuild.dataset.base import Batch, Demand
+    from trtbuild.dataset.stack import Place
     from trtbuild.model.inputs import Arrays
     from trtbuild.recipe.model import Input
 
@@ -84,7 +85,7 @@ def target(demand: Demand) -> Input:
     return free[str(named)]
 
 
-def batched(samples: Iterable[tuple[str, Arrays]], demand: Demand, place: str) -> Iterator[Batch]:
+def batched(samples: Iterable[tuple[Place, Arrays]], demand: Demand, place: str) -> Iterator[Batch]:
     """Batches of (place, sample) pairs; a sample lacks the axis of samples. Inputs that `fill`
     names get its number throughout, in their one shape.
     """
@@ -93,7 +94,7 @@ def batched(samples: Iterable[tuple[str, Arrays]], demand: Demand, place: str) -
     taken = 0
     for where, sample in samples:
         arrays = {**constant, **sample}
-        require_names(arrays, demand.inputs, where)
+        require_names(arrays, demand.inputs, one_place(where))
         taken += 1
         yield from stacker.add(arrays, where)
         if demand.samples and taken >= demand.samples:

@@ -32,7 +32,7 @@ def batches(demand: Demand) -> Iterator[Batch]:
         groups = [{target(demand).name: path} for path in files]
     else:
         groups = _by_name(root, files)
-    samples = ((str(_first(group)), _load(group, demand)) for group in ordered(groups, demand))
+    samples = ((_places(group), _load(group, demand)) for group in ordered(groups, demand))
     return batched(samples, demand, str(root))
 
 
@@ -79,5 +79,5 @@ def _sample(path: Path, name: str, rank: int | None) -> Array:
     return values[0] if values.ndim == rank and len(values) == 1 else values
 
 
-def _first(group: dict[str, Path]) -> Path:
-    return next(iter(group.values()))
+def _places(group: dict[str, Path]) -> dict[str, str]:
+    return {name: str(path) for name, path in group.items()}

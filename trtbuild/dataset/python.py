@@ -84,7 +84,8 @@ def _arrays(item: object, place: str) -> Arrays:
             where=place,
             hint="yield dicts: names of inputs (and labels) to arrays",
         )
-    return {str(name): as_array(values, str(name), place) for name, values in item.items()}
+    # Copies: a generator may fill the same arrays again for its next item.
+    return {str(name): as_array(values, str(name), place).copy() for name, values in item.items()}
 
 
 def _is_sample(arrays: Arrays, demand: Demand) -> bool:

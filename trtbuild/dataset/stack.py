@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from trtbuild.errors import StageError
 from trtbuild.model.inputs import Array, Arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+
+Place: TypeAlias = "str | Mapping[str, str]"
+"""Where a sample lies: in one place, or each of its arrays in one of its own."""
 
 
 @dataclass(slots=True)
@@ -21,12 +25,12 @@ class Stacker:
 
     demand: Demand
     place: str
-    pending: list[tuple[str, Arrays]] = field(default_factory=list)
+    pending: list[tuple[Place, Arrays]] = field(default_factory=list)
     dropped: int = 0
     given: int = 0
     smallest: int = 1
 
-    def add(self, sample: Arrays, place: str) -> Iterator[Batch]:
+    def add(self, sample: Arrays, place: Place) -> Iterator[Batch]:
         """Take one sample; gives a batch where that fills one, or begins another shape."""
         first = self.pending[0][1] if self.pending else sample
         if _shapes(sample) != _shapes(first):
@@ -34,7 +38,7 @@ class Stacker:
                 raise StageError(
                     f"the sample has {', '.join(sorted(sample))}, "
                     f"the one before it {', '.join(sorted(first))}",
-                    where=place,
+                    where=one_place(place),
                     hint="yield the same names in every item",
                 )
             yield from self.flush()
@@ -56,7 +60,7 @@ class Stacker:
         self.given += len(samples)
         yield self._split(pending)
 
-    def _split(self, pending: list[tuple[str, Arrays]]) -> Batch:
+    def _split(self, pending: list[tuple[Place, Arrays]]) -> Batch:
         """The batch of the samples; where it does not fit the model, the sample that does not is
         told, each looked at in a batch of its own.
         """
@@ -95,13 +99,18 @@ def _stacked(samples: list[Arrays], demand: Demand) -> Arrays:
     return {name: stacked(name) for name in first}
 
 
-def split(arrays: Arrays, demand: Demand, place: str) -> Batch:
+def split(arrays: Arrays, demand: Demand, place: Place) -> Batch:
     """Inputs, checked to fit the model, and extras. Raises StageError with the place."""
     names = {item.name for item in demand.inputs}
     return Batch(
-        {item.name: checked(arrays[item.name], item, place) for item in demand.inputs},
+        {i.name: checked(arrays[i.name], i, one_place(place, i.name)) for i in demand.inputs},
         {name: values for name, values in arrays.items() if name not in names},
     )
+
+
+def one_place(place: Place, name: str = "") -> str:
+    """The place of an array; that of the first one where nothing is known of it."""
+    return place if isinstance(place, str) else place.get(name, next(iter(place.values())))
 
 
 def _shapes(sample: Arrays) -> dict[str, tuple[int, ...]]:

@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from trtbuild.errors import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -79,13 +79,16 @@ class CaseWriter:
             }
         )
 
-    def finish(self, source: str, inputs_from: Mapping[str, Any]) -> None:
-        """Write reference.json."""
+    def finish(
+        self, source: str, inputs_from: Mapping[str, Any], varying: Sequence[str] = ()
+    ) -> None:
+        """Write reference.json; `varying` are the outputs that differ from run to run."""
         document = {
             "format": FORMAT,
             "source": source,
             "inputs_from": dict(inputs_from),
             "cases": self._cases,
+            **({"varying": list(varying)} if varying else {}),
         }
         self._path.write_text(json.dumps(document, indent=1) + "\n")
 
@@ -107,7 +110,9 @@ class CaseWriter:
 
 
 class CaseReader:
-    """The cases of a reference artifact, each read when it is asked for."""
+    """The cases of a reference artifact, each read when it is asked for. `varying` are the outputs
+    that the source model makes differently each time.
+    """
 
     def __init__(self, path: Path, renames: Mapping[str, str] | None = None) -> None:
         """`path` is that of reference.json; `renames` says what surgery calls its tensors.
@@ -120,6 +125,9 @@ class CaseReader:
                 self._cases: list[dict[str, Any]] = [
                     _renamed(case, renames or {}) for case in document["cases"]
                 ]
+                self.varying = tuple(
+                    (renames or {}).get(name, name) for name in document.get("varying", ())
+                )
                 file = stack.enter_context(path.with_suffix(".npz").open("rb"))
                 self._arrays = stack.enter_context(np.load(file, allow_pickle=False))
             except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

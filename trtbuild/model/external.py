@@ -27,6 +27,11 @@ def is_external(tensor: onnx.TensorProto) -> bool:
     return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
+def small_ones_outside(model: onnx.ModelProto) -> bool:
+    """Whether tensors lie in other files that onnx's own writer would keep in the model's."""
+    return any(is_external(tensor) and nbytes(tensor) < _SMALL for tensor in walk.tensors(model))
+
+
 def location(tensor: onnx.TensorProto, path: Path) -> str:
     """Where a tensor's data lies, relative to the model; refused where it leaves the folder."""
     place = str(_entries(tensor).get("location", ""))

@@ -34,6 +34,7 @@ def select(model: onnx.ModelProto, outputs: Sequence[str], where: str) -> onnx.M
         del model.graph.output[:]
         model.graph.output.extend(kept)
     _require_tensors(model, where)
+    _refuse_inputs(model, where)
     chosen = _without_the_rest(model) if 0 < len(outputs) < len(there) else model
     if found := classical_operators(chosen):
         raise StageError(f"no TensorRT has the operators {found}", where=where, hint=CLASSICAL_HINT)
@@ -44,6 +45,19 @@ def _without_the_rest(model: onnx.ModelProto) -> onnx.ModelProto:
     from trtbuild.model.surgery.convert import to_graph, to_model
 
     return to_model(to_graph(model).cleanup(), model)
+
+
+def _refuse_inputs(model: onnx.ModelProto, where: str) -> None:
+    inputs = {value.name for value in model.graph.input}
+    passed = [value.name for value in model.graph.output if value.name in inputs]
+    if passed:
+        others = [value.name for value in model.graph.output if value.name not in inputs]
+        raise StageError(
+            f"the output '{passed[0]}' is the input of that name, which TensorRT does not give "
+            "back",
+            where=where,
+            hint=f"name the other outputs in the recipe: outputs: [{', '.join(others)}]",
+        )
 
 
 def _require_tensors(model: onnx.ModelProto, where: str) -> None:

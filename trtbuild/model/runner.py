@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +15,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from trtbuild.errors import StageError
-from trtbuild.model import walk
+from trtbuild.model import external, walk
 from trtbuild.model.bfloat16 import as_float32
 from trtbuild.model.inputs import numpy_dtype
 from trtbuild.model.names import nearest
@@ -30,7 +31,7 @@ from trtbuild.model.onnx_file import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from trtbuild.model.inputs import Array, Arrays
 
@@ -112,12 +113,13 @@ class _Session:
         options.graph_optimization_level = (
             level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
         )
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except _FAILURES as error:
-            raise _load_error(str(error), self._place, structure) from error
+        with _readable(path, structure) as file:
+            try:
+                self._session = onnxruntime.InferenceSession(
+                    str(file), options, providers=["CPUExecutionProvider"]
+                )
+            except _FAILURES as error:
+                raise _load_error(str(error), self._place, structure) from error
 
     def run(self, values: Arrays, names: Sequence[str] = ()) -> Arrays:
         """Run once. Raises StageError with the shapes where onnxruntime refuses them."""
@@ -128,6 +130,20 @@ class _Session:
         except _FAILURES as error:
             raise _run_error(str(error), feeds, self._place) from error
         return dict(zip(wanted, results, strict=True))
+
+
+@contextmanager
+def _readable(path: Path, structure: onnx.ModelProto) -> Iterator[Path]:
+    """The file, or where small tensors lie outside of it a copy that holds them: onnxruntime
+    cannot infer shapes from what it has not read.
+    """
+    if not external.small_ones_outside(structure):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="trtbuild-") as folder:
+        copy = Path(folder) / "model.onnx"
+        save_model(load_model(path), copy)
+        yield copy
 
 
 class _Rounding:

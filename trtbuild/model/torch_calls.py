@@ -12,8 +12,9 @@ import torch
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import random_values
 from trtbuild.model.references import call_user
+from trtbuild.model.torch_inputs import takes_by_name
 from trtbuild.model.torch_outputs import Keys, flat_outputs
-from trtbuild.model.torch_source import takes_by_name, to_tensor
+from trtbuild.model.torch_source import to_tensor
 
 if TYPE_CHECKING:
     from trtbuild.recipe.model import Input, Shape

@@ -16,6 +16,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from trtbuild.errors import StageError
+from trtbuild.model import onnx_outputs
 from trtbuild.model.input_shapes import dim_name, is_dynamic, range_text, require_inputs
 from trtbuild.model.onnx_file import load_model
 from trtbuild.model.symbols import get_dim
@@ -28,7 +29,8 @@ from trtbuild.model.torch_calls import (
     returned_paths,
 )
 from trtbuild.model.torch_failures import explained
-from trtbuild.model.torch_outputs import Keys, flat_outputs, output_names
+from trtbuild.model.torch_inputs import position_note
+from trtbuild.model.torch_outputs import Keys, are_own, flat_outputs, output_names
 
 if TYPE_CHECKING:
     from trtbuild.recipe.model import Input
@@ -49,9 +51,9 @@ def export_module(
 ) -> onnx.ModelProto:
     """The module as an ONNX model, whose inputs and outputs have the recipe's names.
 
-    `outputs` names what the module returns, in order; where it is empty, names are made of the
-    keys and places of what is returned. Raises StageError where the module does not run on the
-    example, returns another number of tensors, or cannot be exported.
+    Outputs have names made of the keys and places of what is returned; `outputs` chooses of these,
+    or gives all of them other names, in order. Raises StageError where the module does not run on
+    the example, returns another number of tensors, or cannot be exported.
     """
     scripted = isinstance(module, torch.jit.ScriptModule)
     if scripted and exporter == "dynamo":
@@ -63,17 +65,20 @@ def export_module(
         )
     given, tensors = [item.name for item in inputs], examples(inputs)
     call = in_order(module, given)
+    if (note := position_note(module, given)) is not None:
+        warn(note)
     made = output_names(returned_paths(call, tensors, inputs, reference), given)
     names = _require_names(made, outputs, reference)
     flat = None if scripted else flattened(call, reference)
     export = _export_dynamo if exporter == "dynamo" else _export_torchscript
     with _heard_warnings(warn), forward_replaced(module, flat):
         try:
-            return export(module, tensors, inputs, names, opset, reference)
+            model = export(module, tensors, inputs, names, opset, reference)
         except (StageError, MemoryError):
             raise
         except Exception as error:  # torch, sympy, onnxscript and the user's code raise anything
             raise explained(error, inputs, reference, exporter) from error
+    return onnx_outputs.select(model, outputs, reference)
 
 
 def export_program(
@@ -100,7 +105,7 @@ def export_program(
             raise
         except Exception as error:  # as in export_module
             raise explained(error, inputs, where, "dynamo") from error
-    return _proto(exported, inputs, where)
+    return onnx_outputs.select(_proto(exported, inputs, where), outputs, where)
 
 
 def _program_paths(program: torch.export.ExportedProgram, where: str) -> list[Keys]:
@@ -117,14 +122,29 @@ def _program_paths(program: torch.export.ExportedProgram, where: str) -> list[Ke
 
 
 def _require_names(made: list[str], wanted: Sequence[str], where: str) -> list[str]:
-    if wanted and len(wanted) != len(made):
+    """The names that the exporter gives the outputs: the model's own where all that are wanted are
+    among these, to be chosen by name afterwards, else those that are wanted.
+    """
+    if are_own(wanted, made):
+        return made
+    if len(wanted) != len(made):
         raise StageError(
             f"the model returns {len(made)} tensors ({', '.join(made)}), the recipe names "
             f"{len(wanted)} outputs ({', '.join(wanted)})",
             where=where,
-            hint="name each tensor that the model returns, in that order, or leave `outputs` out",
+            hint="name each tensor that the model returns, in that order; or some of the model's "
+            "own names; or leave `outputs` out",
         )
-    return list(wanted) or made
+    moved = [name for name, own in zip(wanted, made, strict=True) if name in made and name != own]
+    if moved:
+        raise StageError(
+            f"the recipe names the outputs {', '.join(wanted)}, but the model returns "
+            f"{', '.join(made)}: '{moved[0]}' would be the name of another tensor than the model's",
+            where=where,
+            hint="name the outputs in the order in which the model returns them, or all by the "
+            "model's own names",
+        )
+    return list(wanted)
 
 
 def _export_dynamo(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -50,6 +50,11 @@ def output_names(paths: Iterable[Keys], taken: Iterable[str]) -> list[str]:
         used.add(name)
         names.append(name)
     return names
+
+
+def are_own(wanted: Iterable[str], made: Collection[str]) -> bool:
+    """Whether names choose among those that the model's outputs have, rather than rename them."""
+    return set(wanted) <= set(made)
 
 
 def _leaves(value: Any, path: Keys, reference: str) -> Iterator[Leaf]:

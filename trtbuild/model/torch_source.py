@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
 import warnings
@@ -17,11 +16,12 @@ from torch.utils import _pytree as pytree
 from trtbuild.errors import StageError
 from trtbuild.model.inputs import random_values, shape_of
 from trtbuild.model.references import call_user, load_callable
-from trtbuild.model.torch_outputs import flat_outputs
+from trtbuild.model.torch_inputs import takes_by_name
+from trtbuild.model.torch_outputs import flat_outputs, output_names
 from trtbuild.model.weights import load_weights, put_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from trtbuild.model.inputs import Array
@@ -31,11 +31,17 @@ _SEED = 0
 _OBJECTS = ("custom_obj_", "opaque_obj_")  # what torch.export.pt2_archive calls pickled constants
 
 
-def load_module(source: Options, inputs: Mapping[str, Path], folder: Path) -> torch.nn.Module:
+def load_module(
+    source: Options,
+    inputs: Mapping[str, Path],
+    folder: Path,
+    warn: Callable[[str], None] = lambda _: None,
+) -> torch.nn.Module:
     """The module that the recipe's factory makes, with its weights, in eval mode.
 
     The generators of random numbers are seeded first: a module without weights is the same in
-    every process. Raises StageError for whatever the factory or the weights do wrong.
+    every process. `warn` is told of weights that do not match where `strict` allows it. Raises
+    StageError for whatever the factory or the weights do wrong.
     """
     reference, kwargs = source["factory"], source["kwargs"]
     assert isinstance(reference, str)  # noqa: S101 - the plan wrote it
@@ -52,7 +58,9 @@ def load_module(source: Options, inputs: Mapping[str, Path], folder: Path) -> to
     if "weights" in inputs:
         key = source.get("weights_key")
         weights = load_weights(inputs["weights"], key if isinstance(key, str) else None)
-        put_weights(module, weights, inputs["weights"], strict=bool(source.get("strict", True)))
+        strict = bool(source.get("strict", True))
+        for note in put_weights(module, weights, inputs["weights"], strict=strict):
+            warn(note)
     module.eval()
     if isinstance(module, torch.jit.ScriptModule):
         return module  # torch forbids requires_grad_ of one
@@ -95,36 +103,26 @@ def example_inputs(inputs: Sequence[Input], size: str = "opt") -> dict[str, torc
     }
 
 
-def takes_by_name(module: torch.nn.Module, names: Sequence[str]) -> bool:
-    """Whether forward has a parameter of every input's name; otherwise they go by position."""
-    try:
-        parameters = inspect.signature(module.forward).parameters
-    except ValueError:  # of TorchScript, whose signature Python cannot see
-        return False
-    return all(
-        name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
-        for name in names
-    )
-
-
 def call_module(
     module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], reference: str
-) -> list[torch.Tensor]:
-    """Run a module; its output tensors in the order in which the exported graph has them."""
+) -> dict[str, torch.Tensor]:
+    """Run a module; its output tensors by the names that they have of themselves, in order."""
     with torch.no_grad():
         if takes_by_name(module, list(tensors)):
             result = call_user(module, reference, **tensors)
         else:
             result = call_user(module, reference, *tensors.values())
-    return [tensor for _, tensor in flat_outputs(result, reference)]
+    return _named(result, tensors, reference)
 
 
 def call_program(
     program: torch.export.ExportedProgram,
     module: torch.nn.Module,
     tensors: Mapping[str, torch.Tensor],
-) -> list[torch.Tensor]:
-    """Run `program.module()`: by the names the program gives its inputs, else by position."""
+) -> dict[str, torch.Tensor]:
+    """Run `program.module()`: by the names the program gives its inputs, else by position. What it
+    gives is as that of call_module.
+    """
     names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
     values = [tensors[n] for n in names] if set(names) == set(tensors) else [*tensors.values()]
     spec = program.call_spec.in_spec
@@ -137,7 +135,7 @@ def call_program(
     arguments, keywords = pytree.tree_unflatten(values, spec)
     with torch.no_grad():
         result = call_user(module, "the program", *arguments, **keywords)
-    return [tensor for _, tensor in flat_outputs(result, "the program")]
+    return _named(result, tensors, "the program")
 
 
 def to_tensor(values: Array) -> torch.Tensor:
@@ -156,6 +154,14 @@ def to_array(tensor: torch.Tensor) -> Array:
         return bits.view(ml_dtypes.bfloat16)
     values: Array = plain.numpy()
     return values
+
+
+def _named(
+    result: object, inputs: Mapping[str, torch.Tensor], reference: str
+) -> dict[str, torch.Tensor]:
+    leaves = flat_outputs(result, reference)
+    names = output_names((path for path, _ in leaves), inputs)
+    return dict(zip(names, (tensor for _, tensor in leaves), strict=True))
 
 
 def _seed() -> None:

@@ -46,10 +46,11 @@ def load_weights(path: Path, key: str | None) -> dict[str, torch.Tensor]:
 
 def put_weights(
     module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path, *, strict: bool
-) -> None:
+) -> list[str]:
     """Load a state dict into a module; names must match exactly where `strict`.
 
-    Raises StageError with the names that are missing or not expected, and the shapes that differ.
+    Returns what the user should know of names that do not. Raises StageError with the names that
+    are missing or not expected, and the shapes that differ.
     """
     expected = list(module.state_dict())
     try:
@@ -65,6 +66,19 @@ def put_weights(
     nothing = bool(expected) and len(missing) == len(expected)
     if (strict and (missing or unexpected)) or nothing:
         raise _mismatch(missing, unexpected, path, strict=strict)
+    notes = []
+    if missing:
+        notes.append(
+            f"{len(missing)} of the module's {len(expected)} tensors are not in {path.name} and "
+            "keep what the factory gave them; where it drew them at random, another version of "
+            f"torch makes another engine: {_listed(missing)}"
+        )
+    if unexpected:
+        notes.append(
+            f"{len(unexpected)} tensors of {path.name} are not in the module, and are left out: "
+            f"{_listed(unexpected)}"
+        )
+    return notes
 
 
 def _read_safetensors(path: Path) -> Any:

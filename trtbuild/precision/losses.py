@@ -23,6 +23,8 @@ CASES = 4
 MASKS = 1e30
 """Values beyond are what masks are made of (the lowest float32), which lower types saturate."""
 
+_OF_SHAPES = ("Shape", "Size")  # whose results do not depend on values
+
 CEILING_DB = 150.0
 """What stands for equal: float32 itself has about this much."""
 
@@ -73,6 +75,21 @@ def suggest_keeping(losses: Sequence[Loss], most: int = 5) -> tuple[str, ...]:
         loss.node for loss in worst if loss.type != "fp32" and loss.own_db < CEILING_DB
     )
     return tuple(itertools.islice(names, most))
+
+
+def choosing_nodes(reference: onnx.ModelProto) -> frozenset[str]:
+    """The nodes that choose by integers or booleans which the graph computes from float values, as
+    a Gather behind a TopK does: rounding anywhere before them makes them choose something else.
+    """
+    floats = set(float_tensors(reference))
+    decided: set[str] = set()
+    found = set()
+    for node in reference.graph.node:
+        if not decided.isdisjoint(node.input):
+            found.add(node.name)
+        if node.op_type not in _OF_SHAPES and not decided.union(floats).isdisjoint(node.input):
+            decided.update(name for name in node.output if name not in floats)
+    return frozenset(found)
 
 
 def leaves_some(

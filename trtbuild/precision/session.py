@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,6 +64,7 @@ def open_session(model: onnx.ModelProto, *, optimise: bool) -> Iterator[Run]:
         def run(outputs: Sequence[str], inputs: Arrays) -> list[Array]:
             if not outputs:  # which onnxruntime takes for a mistake
                 return []
+            require_values(wanted, inputs)
             feeds = {
                 name: inputs[name] if dtype is None else inputs[name].astype(dtype, copy=False)
                 for name, dtype in wanted.items()
@@ -76,6 +77,16 @@ def open_session(model: onnx.ModelProto, *, optimise: bool) -> Iterator[Run]:
             return results
 
         yield run
+
+
+def require_values(names: Iterable[str], inputs: Arrays) -> None:
+    """Raise StageError for an input of the graph, which surgery may have made, without values."""
+    lacking = [repr(name) for name in names if name not in inputs]
+    if lacking:
+        raise StageError(
+            f"there are no values for the graph's input {', '.join(lacking)}",
+            hint=f"give arrays of that name in the dataset, beside {', '.join(sorted(inputs))}",
+        )
 
 
 def _refused(what: str, error: Exception) -> StageError:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from trtbuild.model.inputs import Array, Arrays
 from trtbuild.precision.graph import count_elements, element_types, with_readers
-from trtbuild.precision.session import Run, open_session
+from trtbuild.precision.session import Run, open_session, require_values
 
 BUDGET = 512 * 1024 * 1024
 """Bytes of inner tensors that are taken from one run; onnxruntime holds them a second time, and
@@ -54,6 +54,7 @@ class Watch:
 
     def groups(self, inputs: Arrays) -> list[list[str]]:
         """The tensors, split so that each group is within the budget where it can be."""
+        require_values(self._given, inputs)
         shapes = {name: array.shape for name, array in sorted(inputs.items())}
         key = tuple(shapes.items())
         if key not in self._known:

@@ -108,12 +108,38 @@ def _torch(checked: Checked, key: Key, torch: RawTorch) -> Iterator[Problem]:
         yield Problem((*key, "weights_key"), "there are no weights that this is a key of")
 
 
+def _outputs(checked: Checked) -> Iterator[Problem]:
+    for index, name in enumerate(checked.raw.get("outputs", ())):
+        if checked.has("inputs", name):
+            text = f"'{name}' is the name of an input too: a graph has one tensor of a name"
+            own = checked.has("model", "onnx")
+            hint = "leave it out" if own else f"name the output otherwise, perhaps {name}_out"
+            yield Problem(("outputs", index), text, hint)
+
+
 def _surgery(checked: Checked) -> Iterator[Problem]:
     for index, step in enumerate(checked.raw.get("surgery", ())):
         key = ("surgery", index)
         yield from checked.function((*key, "hook"), step.get("hook"))
         if step.get("op") == "remove_nodes" and not (step.get("nodes") or step.get("op_types")):
             yield Problem(key, "nothing to remove: give nodes or op_types")
+
+
+def _parts(checked: Checked) -> Iterator[Problem]:
+    """A part that surgery extracts keeps the inputs, which the recipe declares."""
+    written = checked.at("inputs")
+    inputs: list[JSONValue] = list(written) if isinstance(written, dict) else []
+    for index, step in enumerate(checked.raw.get("surgery", ())):
+        if "hook" in step:
+            return  # it may give the inputs other names
+        tensors = step.get("tensors", {}) if step.get("op") == "rename" else {}
+        inputs = [tensors.get(str(name), name) for name in inputs]
+        begin = step.get("inputs", []) if step.get("op") == "extract" else inputs
+        lost = [str(name) for name in inputs if name not in begin]
+        if lost:
+            text = f"the part begins behind {listed(lost)}, which the recipe declares as an input"
+            hint = "make the part a model of its own by onnx.utils.extract_model, with a recipe"
+            yield Problem(("surgery", index, "inputs"), text, hint)
 
 
 def _precisions(checked: Checked) -> Iterator[Problem]:
@@ -213,7 +239,9 @@ def _inputs(checked: Checked) -> Iterator[Problem]:
 _PARTS: tuple[Callable[[Checked], Iterator[Problem]], ...] = (
     _model,
     _inputs,
+    _outputs,
     _surgery,
+    _parts,
     _precisions,
     _calibration,
     _build,

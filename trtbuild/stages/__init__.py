@@ -98,25 +98,25 @@ def _benchmark(options: Options) -> tuple[Requirement, ...]:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("export", 1, "trtbuild.stages.export", (MODEL,), _source),
-        Stage("surgery", 1, "trtbuild.stages.surgery", (MODEL,), _surgery),
+        Stage("export", 2, "trtbuild.stages.export", (MODEL,), _source),
+        Stage("surgery", 2, "trtbuild.stages.surgery", (MODEL,), _surgery),
         Stage(
             "reference",
-            3,
+            4,
             "trtbuild.stages.reference",
             (Output("reference", ("reference.json", "reference.npz")),),
             lambda options: (*_source(options), *_data(options)),
         ),
         Stage(
             "calibrate",
-            2,
+            3,
             "trtbuild.stages.calibrate",
             (Output("table", ("calibration.json", "calibration.cache")),),
             lambda options: (ONNX, ONNXRUNTIME, *_data(options)),
         ),
         Stage(
             "quantize",
-            2,
+            3,
             "trtbuild.stages.quantize",
             (MODEL, Output("report", ("quantize.json",))),
             _quantize,
@@ -136,7 +136,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "verify",
-            6,
+            7,
             "trtbuild.stages.verify",
             (Output("result", ("verify.json",)),),
             _verify,

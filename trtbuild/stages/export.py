@@ -11,7 +11,14 @@ from trtbuild.errors import StageError
 from trtbuild.model import onnx_outputs
 from trtbuild.model.input_shapes import require_inputs, write_inputs
 from trtbuild.model.inputs import parse_inputs
-from trtbuild.model.onnx_file import canonicalise, check_model, load_model, opset_of, save_model
+from trtbuild.model.onnx_file import (
+    canonicalise,
+    check_model,
+    load_model,
+    opset_of,
+    output_types,
+    save_model,
+)
 from trtbuild.model.trial import Shapes, try_shapes
 from trtbuild.recipe.model import Input
 from trtbuild.stages.base import StageContext
@@ -28,6 +35,12 @@ def run(context: StageContext) -> None:
     source = cast("dict[str, Any]", context.options["source"])
     make = {"torch": _from_torch, "exported_program": _from_program, "onnx": _from_onnx}
     model, example = make[source["kind"]](context, source, inputs, outputs)
+    for output in output_types(model):
+        if output.dtype == "float64":
+            context.reporter.warn(
+                f"output '{output.name}' is float64, which TensorRT does not have: the engine "
+                "gives float32"
+            )
     canonicalise(model)
     path = context.outputs / "model.onnx"
     save_model(model, path)
@@ -47,7 +60,7 @@ def _from_torch(
     from trtbuild.model.torch_source import load_module
 
     context.reporter.progress("loading the model", 0.2)
-    module = load_module(source, context.inputs, context.folder)
+    module = load_module(source, context.inputs, context.folder, context.reporter.warn)
     context.reporter.progress("exporting", 0.3)
     model = export_module(
         module,

@@ -24,12 +24,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trtbuild.dataset.base import Demand
-    from trtbuild.model.inputs import Arrays
+    from trtbuild.model.inputs import Array, Arrays
     from trtbuild.recipe.model import Input, Options, Shape
     from trtbuild.reporter import Reporter
     from trtbuild.stages.base import StageContext
 
     Inputs: TypeAlias = tuple[Input, ...]
+
+
+_NOISE = 1e-3
+"""What two runs of one model may differ by, relative to the largest value: threads that add in
+another order change the last digits only."""
 
 
 class Source(Protocol):
@@ -52,14 +57,22 @@ def run(context: StageContext) -> None:
     options = _options(context.options["source"])
     source = _open_source(options, context, names)
     count = 0
+    varying: tuple[str, ...] = ()
     with CaseWriter(context.outputs / "reference.json") as writer:
         for index, (kind, batch) in enumerate(_cases(demand, _profiles(context, demand))):
             context.reporter.progress(f"running the source model, case {index + 1} ({kind})")
             outputs = _run(source, kind, batch.inputs)
             _warn_not_finite(outputs, kind, context.reporter)
+            if not index:
+                varying = _varying(outputs, _run(source, kind, batch.inputs))
             writer.add(kind, Case(batch.inputs, outputs, batch.extras))
             count += kind == "data"
-        writer.finish(str(options["kind"]), _provenance(demand, count))
+        writer.finish(str(options["kind"]), _provenance(demand, count), varying)
+    if varying:
+        context.reporter.warn(
+            f"the source model is not deterministic: {', '.join(map(repr, varying))} differs "
+            "between two runs on the same values, so that nothing can be compared with it"
+        )
 
 
 def _options(value: Any) -> Options:
@@ -146,6 +159,19 @@ def _run(source: Source, kind: str, inputs: Arrays) -> Arrays:
         ) from error
 
 
+def _varying(first: Arrays, second: Arrays) -> tuple[str, ...]:
+    """The outputs that differ by more than the order of sums explains."""
+    return tuple(name for name, values in first.items() if not _alike(values, second[name]))
+
+
+def _alike(first: Array, second: Array) -> bool:
+    if first.shape != second.shape or first.dtype.kind in "iub":
+        return np.array_equal(first, second)
+    wide, other = first.astype(np.float64), second.astype(np.float64)
+    largest = float(np.abs(wide[np.isfinite(wide)]).max(initial=0.0))
+    return np.allclose(wide, other, rtol=_NOISE, atol=_NOISE * largest, equal_nan=True)
+
+
 def _warn_not_finite(outputs: Arrays, kind: str, reporter: Reporter) -> None:
     for name, values in outputs.items():
         if values.dtype.kind not in "iub" and not np.isfinite(values).all():
@@ -199,7 +225,7 @@ class _Module:
 
         tensors = {name: torch_source.to_tensor(array) for name, array in values.items()}
         results = torch_source.call_module(self._module, tensors, self._reference)
-        return _named(self._names, [torch_source.to_array(tensor) for tensor in results])
+        return _chosen(self._names, {n: torch_source.to_array(t) for n, t in results.items()})
 
 
 class _Program:
@@ -217,15 +243,21 @@ class _Program:
 
         tensors = {name: torch_source.to_tensor(array) for name, array in values.items()}
         results = torch_source.call_program(self._program, self._module, tensors)
-        return _named(self._names, [torch_source.to_array(tensor) for tensor in results])
+        return _chosen(self._names, {n: torch_source.to_array(t) for n, t in results.items()})
 
 
-def _named(names: tuple[str, ...], results: list[Any]) -> Arrays:
-    """The exported graph's outputs are the module's, in order; it may keep the first ones only."""
+def _chosen(names: tuple[str, ...], results: Arrays) -> Arrays:
+    """The outputs that the exported graph has: by the model's own names where it has these, else
+    in the model's order, whose last ones it may lack.
+    """
+    from trtbuild.model.torch_outputs import are_own
+
+    if are_own(names, results):
+        return {name: results[name] for name in names}
     if len(results) < len(names):
         raise StageError(
             f"the source model returned {len(results)} tensors, but the exported graph has "
             f"{len(names)} outputs: {', '.join(names)}",
             hint="return the same number of tensors for every shape",
         )
-    return dict(zip(names, results, strict=False))
+    return dict(zip(names, results.values(), strict=False))

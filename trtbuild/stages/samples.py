@@ -58,7 +58,8 @@ class Samples:
             fraction = min(self.taken / asked, 1.0) if asked else None
             text = f"{self._what}, sample {self.taken}{limit}"
             self._context.reporter.progress(text, fraction)
-            yield {renames.get(name, name): values for name, values in batch.inputs.items()}
+            given = {**batch.extras, **batch.inputs}  # an input that surgery made is an extra
+            yield {renames.get(name, name): values for name, values in given.items()}
         self._check(demand)
 
     def document(self) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from trtbuild.errors import StageError
 from trtbuild.model.names import nearest
-from trtbuild.model.onnx_file import canonicalise, load_model, save_model
+from trtbuild.model.onnx_file import canonicalise, input_types, load_model, save_model
 from trtbuild.model.references import call_user, load_callable
-from trtbuild.model.surgery.check import check, is_consistent
+from trtbuild.model.surgery.check import check, is_consistent, require_distinct
 from trtbuild.model.surgery.convert import outline, to_graph, to_model
 from trtbuild.model.surgery.ops import OPERATIONS
+from trtbuild.model.surgery.signature import Signature
 from trtbuild.stages.base import StageContext
 
 
@@ -26,20 +27,28 @@ def run(context: StageContext) -> None:
 
     Each step is {"op": name, ...its options}; "hook" calls the user's "file.py:function" with the
     graph and its "options" as keyword arguments. Raises StageError with the step's place in the
-    recipe, surgery[n], where a step cannot be done or leaves a graph that is not valid.
+    recipe, surgery[n], where a step cannot be done, leaves a graph that is not valid, or the graph
+    in the end does not take the source model's inputs.
     """
     steps = cast("Sequence[Mapping[str, Any]]", context.options["steps"])
     context.reporter.progress("loading the model", 0.0)
     source = load_model(context.inputs["model"])
     graph = to_graph(source)
     consistent = is_consistent(graph)
+    signature = Signature(input_types(source))
     for index, step in enumerate(steps):
         context.reporter.progress(
             f"{index + 1} of {len(steps)}: {_title(step)}", index / len(steps)
         )
         with _told_of_step(f"surgery[{index}] {step['op']}"):
+            if step["op"] == "extract":
+                signature.require_part(step["inputs"], step["outputs"])
             graph = _apply(graph, step, context.folder)
+            if step["op"] == "rename":
+                signature.rename(step["tensors"])
             check(graph, consistent=consistent)
+            if index + 1 == len(steps):  # a hook may take up what the one before it left
+                signature.require_kept(graph)
     context.reporter.progress("writing the model", 1.0)
     model = to_model(graph, source)
     canonicalise(model)
@@ -77,13 +86,17 @@ def _call_hook(
             hint="end the function with `return graph`",
         )
     _require_writable(result, reference, function)
+    require_distinct(result)
     return result.toposort()
 
 
 def _require_writable(graph: gs.Graph, reference: str, function: Callable[..., Any]) -> None:
     try:
         outline(graph)
-    except (MemoryError, OnnxGraphSurgeonException):
+    except MemoryError:
+        raise
+    except OnnxGraphSurgeonException:
+        require_distinct(graph)  # what it most often means, in a message that names it
         raise
     # What a hook may have left in a graph fails in onnx, numpy or protobuf, each with exceptions
     # of its own.

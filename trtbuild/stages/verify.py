@@ -16,6 +16,7 @@ from trtbuild.model.onnx_file import load_model, load_structure
 from trtbuild.model.runner import Runner, UnsupportedModelError, open_model
 from trtbuild.precision.cases import open_cases
 from trtbuild.precision.losses import (
+    choosing_nodes,
     leaves_some,
     loss_document,
     measure_losses,
@@ -77,6 +78,7 @@ def _verify(context: StageContext, reader: CaseReader, folder: Path, result: Res
     if "engine" in context.inputs:
         result.engine_digest = digest_of_file(context.inputs["engine"]).text
     result.golden = golden_digests(reader)
+    result.varying = reader.varying
     tolerance: Any = context.options.get("tolerance") or {}
     comparer = Comparer(
         reader, folder, precision=result.precision, tolerance=tolerance, reporter=context.reporter
@@ -148,6 +150,8 @@ def _losses(context: StageContext, result: Result) -> None:
         return
     result.losses = loss_document(losses)
     result.suspects = suggest_keeping(losses)
+    choosing = choosing_nodes(before)
+    result.chooser = next((name for name in result.suspects[:1] if name in choosing), "")
     result.only_suspects = not leaves_some(before, quantized, result.precision, result.suspects)
 
 
@@ -170,10 +174,23 @@ def _scores(context: StageContext, reader: CaseReader, last: Results, result: Re
         before: dict[str, float] = {}
         if set(last.names) == set(reader.output_names()):  # else the metric is not for the source
             before = evaluate(name, metric, source, context.folder)
+            _require_scores(values, before, last.name)
         for key, value in values.items():
             score = Score(value, before.get(key), metric.get("min"), metric.get("max"), last.name)
             result.scores[key] = score
             _gate(key, score, result)
+
+
+def _require_scores(values: Mapping[str, float], before: Mapping[str, float], step: str) -> None:
+    lacking = [repr(name) for name in before if name not in values]
+    if lacking:
+        raise StageError(
+            f"the source model has the metric {', '.join(lacking)}, but {step} has no number for "
+            "it",
+            where="metrics",
+            hint="let the hook return the same names whatever the outputs are: a limit holds for "
+            "those that it returns",
+        )
 
 
 def _gate(name: str, score: Score, result: Result) -> None:

@@ -63,8 +63,8 @@ def remedy(found: tuple[Branching, ...]) -> str:
     if not ways:
         ways.append("export the model for one fixed condition, and fold_constants")
     return (
-        f"the branches must be decided before the build: {'; '.join(ways)}; or take only the "
-        "branch that you need ({op: extract, inputs: [...], outputs: [...]})"
+        f"the branches must be decided before the build: {'; '.join(ways)}; or export only "
+        "the branch that you need"
     )
 
 

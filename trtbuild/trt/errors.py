@@ -246,9 +246,8 @@ LOAD_CAUSES = (
 
 OPERATOR_REMEDY = (
     "replace what is refused by operators that are supported, in a surgery hook "
-    '(hook: "surgery.py:function"); cut the model before it '
-    "({op: extract, inputs: [...], outputs: [...]}) and do the rest in your program; or export "
-    "with another opset"
+    '(hook: "surgery.py:function"); cut the model before it ({op: set_outputs, outputs: [...]}) '
+    "and do the rest in your program; or export with another opset"
 )
 
 PARSER_CAUSES = (
@@ -261,8 +260,8 @@ PARSER_CAUSES = (
     _cause(
         r"convertDtype\(",
         "its element type does not exist in TensorRT",
-        "cut the model behind it ({op: extract, inputs: [...], outputs: [...]}) and prepare the "
-        "values in your program; supported are float32, float16, bfloat16, int64, int32, int8, "
+        "make the part behind it the model (onnx.utils.extract_model) and prepare the values in "
+        "your program; supported are float32, float16, bfloat16, int64, int32, int8, "
         "uint8 and bool",
     ),
     _cause(

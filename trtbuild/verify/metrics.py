@@ -62,6 +62,12 @@ def _hook(name: str, metric: Options, cases: Sequence[Case], folder: Path) -> di
     assert isinstance(options, dict)  # noqa: S101 - the plan wrote it
     result: Any = call_user(load_callable(reference, folder), reference, cases, **options)
     scores = result if isinstance(result, Mapping) else {"": result}
+    if not scores:  # no number could break the limits
+        raise StageError(
+            f"{reference} returned an empty dict, which says nothing about metric '{name}'",
+            where=reference,
+            hint="return a number for each score; where there is no data for one, raise an error",
+        )
     return {
         f"{name}.{key}" if key else name: _number(value, reference) for key, value in scores.items()
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trtbuild.errors import StageError
+from trtbuild.verify.tolerance import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,10 @@ HINTS = {
     "engine": "compare with `tf32: false`, and with another `optimization_level`; if the graph "
     "before it passes, TensorRT computes it less exactly than this tolerance",
 }
+VARYING_HINT = (
+    "the source model itself gives other values each time that it runs: make it deterministic (no "
+    "random values, no state from run to run), or give those values as inputs"
+)
 OVERFLOW_HINT = (
     "a value leaves the range of fp16 within a kernel of the engine, since the graph before it "
     "passes: compute in bf16 or fp32 instead (`base: bf16` where something is quantized)"
@@ -102,8 +107,10 @@ class Result:
     engine_digest: str | None = None  # of the variant's engine, whether or not it was run
     golden: list[Golden] = field(default_factory=list)  # one for each case
     obtained: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    varying: tuple[str, ...] = ()  # outputs that differ between runs of the source model
     losses: list[dict[str, Any]] = field(default_factory=list)  # tensors, the worst first
     suspects: tuple[str, ...] = ()  # the nodes that add most noise, the worst first
+    chooser: str = ""  # the worst of them, where it chooses by what the graph computes
     only_suspects: bool = False  # whether nothing else is in the precision
     failures: list[str] = field(default_factory=list)
     hint: str = ""  # of the first failure
@@ -122,6 +129,8 @@ class Result:
         in_fp16 = step.name == "engine" and "fp16" in self.obtained.get("graph", {})
         overflows = in_fp16 and not worst.metric and not self.failures
         hint = OVERFLOW_HINT if overflows else HINTS[step.name]
+        if worst.output in self.varying:
+            hint = VARYING_HINT
         self.fail(f"{step.name}: output '{worst.output}' {worst.text}{case}{others}", hint)
 
     def fail(self, text: str, hint: str) -> None:
@@ -145,10 +154,28 @@ class Result:
 
     @property
     def keeping(self) -> tuple[str, ...]:
-        """Nodes to try in `keep_fp32`: none where that would leave nothing in the precision, or
-        where it is not what is wrong.
+        """Nodes to try in `keep_fp32`: none where that would leave nothing in the precision, where
+        it is not what is wrong, or where integers are.
         """
-        return () if self.only_suspects or not self._is_blamed else self.suspects
+        if self.only_suspects or self._flips or not self._is_blamed:
+            return ()
+        return self.suspects
+
+    @property
+    def _flips(self) -> str:
+        """What says, of the first step that is off, that other things are chosen: an output of
+        integers that many differ in, or a node that gathers by what the graph computes.
+
+        The order of scores decides an index: the nodes that add most noise need not be those that
+        change the order.
+        """
+        first = next((step for step in self.steps if step.breaches), None)
+        limit = DEFAULTS.get(self.precision, {}).get("equal", 1.0)
+        outputs = first.outputs if first is not None else ()
+        off = [repr(o.name) for o in outputs if o.metrics.get("equal", 1.0) < limit]
+        if off:
+            return f"integers flip in {', '.join(off)}"
+        return f"{self.chooser} chooses by what the graph computes" if self.chooser else ""
 
     @property
     def _is_blamed(self) -> bool:
@@ -161,6 +188,11 @@ class Result:
         """Where the precision loses most, in the words of a hint."""
         if not (self.suspects and self._is_blamed):
             return ""
+        if self._flips:
+            return (
+                f"\n{self._flips}, so that the largest losses do not tell which nodes to keep: "
+                "`trtbuild sensitivity` finds them"
+            )
         worst = ", ".join(
             f"{loss['node']} ({loss['op_type']}, {_decibels(loss['snr_db'])})"
             for loss in self.losses

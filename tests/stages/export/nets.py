@@ -59,6 +59,28 @@ class Reversed(nn.Module):
         return minuend - subtrahend
 
 
+class Recurrent(nn.Module):
+    def forward(self, x, h, c):
+        return x + 2 * h + 3 * c
+
+
+class Open(nn.Module):
+    """Takes any number of states behind its input."""
+
+    def forward(self, x, *states):
+        return x - sum(states)
+
+
+class Detector(nn.Module):
+    def forward(self, x):
+        return {"scores": x, "classes": x + 1, "boxes": x + 2}
+
+
+class Precise(nn.Module):
+    def forward(self, x):
+        return x.double() * 2
+
+
 class Branching(nn.Module):
     def forward(self, x):
         if x.sum() > 0:

@@ -60,6 +60,15 @@ def test_outputs_are_chosen_in_the_recipes_order_and_the_rest_is_cut(stage: Stag
     assert one.metadata_props[0].value == "abc"
 
 
+def test_an_output_that_is_an_input_is_refused(stage: Stage) -> None:
+    model = chain()
+    model.graph.output.append(next(v for v in model.graph.input if v.name == "scale"))
+    with pytest.raises(StageError) as raised:
+        stage.onnx(model, IDS, SCALE)
+    assert raised.value.what.startswith("the output 'scale' is the input of that name")
+    assert raised.value.hint == "name the other outputs in the recipe: outputs: [used, scaled]"
+
+
 def test_an_unknown_output_is_refused(stage: Stage) -> None:
     with pytest.raises(StageError) as raised:
         stage.onnx(chain(), IDS, SCALE, outputs=("scald", "used"))

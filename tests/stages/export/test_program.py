@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from tests.stages.export.staging import Stage, declared, opset_of, signature
+from tests.stages.export.staging import Stage, declared, opset_of, run_ort, signature
 from trtbuild.errors import StageError
 
 
@@ -40,6 +41,14 @@ def test_a_programs_dynamic_axis_can_be_made_static(stage: Stage, program: Path)
     inputs = declared("x", [8, 4]), declared("y", [8, 4])
     model = stage.program(program, *inputs, outputs=("p", "q"))
     assert signature(model) == {"x": [8, 4], "y": [8, 4], "p": [8, 4], "q": [8, 4]}
+
+
+def test_a_programs_own_output_names_choose_and_order(stage: Stage, program: Path) -> None:
+    inputs = declared("x", [8, 4]), declared("y", [8, 4])
+    model = stage.program(program, *inputs, outputs=("more_0", "sum"))
+    assert list(signature(model)) == ["x", "y", "more_0", "sum"]
+    ones = np.ones((8, 4), np.float32)
+    assert [v[0, 0] for v in run_ort(stage.file, x=ones, y=ones * 4)] == [2, 5]
 
 
 def test_a_recipe_that_does_not_fit_a_program_is_refused(stage: Stage, program: Path) -> None:

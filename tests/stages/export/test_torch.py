@@ -74,6 +74,29 @@ def test_the_recipes_output_names_are_used_in_order(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+@pytest.mark.parametrize("outputs", [("boxes", "scores", "classes"), ("classes", "scores")])
+def test_the_models_own_output_names_choose_and_order(
+    stage: Stage, exporter: str, outputs: tuple[str, ...]
+) -> None:
+    model = stage.torch("Detector", declared("x", [2]), outputs=outputs, exporter=exporter)
+    assert list(signature(model)) == ["x", *outputs]
+    added = {"scores": 0, "classes": 1, "boxes": 2}
+    found = run_ort(stage.file, x=np.zeros(2, np.float32))
+    assert [values[0] for values in found] == [added[name] for name in outputs]
+
+
+def test_the_name_of_another_tensor_of_the_model_is_refused(stage: Stage) -> None:
+    renamed = stage.torch("Detector", declared("x", [2]), outputs=("scores", "labels", "boxes"))
+    assert list(signature(renamed)) == ["x", "scores", "labels", "boxes"]
+    with pytest.raises(StageError) as raised:
+        stage.torch("Detector", declared("x", [2]), outputs=("boxes", "labels", "scores"))
+    assert raised.value.what == (
+        "the recipe names the outputs boxes, labels, scores, but the model returns scores, "
+        "classes, boxes: 'boxes' would be the name of another tensor than the model's"
+    )
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_an_output_may_have_the_name_of_a_value_inside(stage: Stage, exporter: str) -> None:
     ids = declared("ids", [1, 4], [8, 4], dtype="int64", range=[0, 9])
     model = stage.torch("Encoder", ids, exporter=exporter)
@@ -114,6 +137,58 @@ def test_other_names_go_by_position_and_may_be_no_identifiers(stage: Stage) -> N
     assert signature(model) == {"463": ["463_dim0"], "a:0": ["463_dim0"], "output": ["463_dim0"]}
     three, one = np.full(2, 3, np.float32), np.ones(2, np.float32)
     assert run_ort(stage.file, **{"463": one, "a:0": three})[0].tolist() == [2, 2]
+
+
+def test_names_of_which_forward_has_some_are_refused(stage: Stage) -> None:
+    inputs = [declared(name, [1]) for name in ("x", "c", "hidden")]
+    with pytest.raises(StageError) as raised:
+        stage.torch("Recurrent", *inputs)
+    assert raised.value.what == (
+        "Recurrent.forward has parameters of some of the inputs' names, but none for 'hidden'; "
+        "its others are h"
+    )
+    assert raised.value.hint.startswith("name every input as the parameter that it goes to")
+
+
+def test_names_that_forward_has_none_of_come_with_where_they_go(stage: Stage) -> None:
+    stage.torch("Reversed", declared("a", [1]), declared("b", [1]))
+    assert stage.reporter.warnings == [
+        "Reversed.forward has no parameters of the inputs' names, so that these go by position: "
+        "'a' to subtrahend, 'b' to minuend"
+    ]
+
+
+def test_inputs_behind_the_named_ones_go_into_args(stage: Stage) -> None:
+    stage.torch("Open", *(declared(name, [1]) for name in ("x", "a", "b")))
+    x, a, b = (np.full(1, n, np.float32) for n in (9, 1, 2))
+    assert run_ort(stage.file, x=x, a=a, b=b)[0].tolist() == [6]
+    assert not stage.reporter.warnings
+    with pytest.raises(StageError, match="none for 'a'"):
+        stage.torch("Open", *(declared(name, [1]) for name in ("a", "x")))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_inputs_of_torchscript_must_be_in_the_order_of_its_parameters(stage: Stage) -> None:
+    nets = stage.folder / "nets.py"
+    nets.write_text(
+        f"{nets.read_text()}\ndef traced():\n"
+        "    return torch.jit.trace(Reversed(), (torch.ones(2), torch.zeros(2)))\n"
+    )
+    right = declared("subtrahend", [2]), declared("minuend", [2])
+    stage.torch("traced", *right)
+    with pytest.raises(StageError) as raised:
+        stage.torch("traced", *reversed(right))
+    assert raised.value.what == (
+        "TorchScript takes its inputs by position: the recipe has them in the order minuend, "
+        "subtrahend, Reversed.forward in the order subtrahend, minuend"
+    )
+
+
+def test_an_output_that_loses_its_type_is_told(stage: Stage) -> None:
+    stage.torch("Precise", declared("x", [2]))
+    assert stage.reporter.warnings == [
+        "output 'output' is float64, which TensorRT does not have: the engine gives float32"
+    ]
 
 
 def test_names_that_the_model_makes_equal_become_one_with_a_warning(stage: Stage) -> None:

@@ -44,6 +44,23 @@ def twice(graph):
     graph.nodes[0].outputs[0].name = "y"
     return graph
 
+def namesakes(graph):
+    graph.nodes[1].name = graph.nodes[0].name
+    return graph
+
+def in_bytes(graph):
+    image = graph.inputs[0]
+    graph.inputs = [gs.Variable("x8", np.uint8, image.shape)]
+    graph.nodes.append(gs.Node("Cast", "up", {"to": 1}, graph.inputs, [image]))
+    graph.inputs[0].name, image.name = "x", "inner"
+    return graph
+
+def transposed(graph):
+    image = graph.inputs[0]
+    graph.inputs = [gs.Variable("turned", np.float32, image.shape[::-1])]
+    graph.nodes.append(gs.Node("Transpose", "turn", {}, graph.inputs, [image]))
+    return graph
+
 def double(graph):
     constant = next(t for t in graph.tensors().values() if isinstance(t, gs.Constant))
     constant.values = constant.values.astype(np.float64)
@@ -81,11 +98,37 @@ def test_a_hook_that_fails_is_told_of_by_its_line(
     assert not list((stage.folder / "outputs").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        ("in_bytes", "'x' is uint8, in the source model float32"),
+        (
+            "transposed",
+            "'x' is no input any more; the new input 'turned' has dimensions that vary, and the "
+            "recipe cannot declare them",
+        ),
+    ],
+)
+def test_a_hook_that_changes_the_inputs_is_refused(stage: Stage, function: str, what: str) -> None:
+    stage.hook(HOOK)
+    error = stage.refused(chain(), {"op": "hook", "hook": f"hooks.py:{function}"})
+    assert error.what.endswith(f"the graph does not take the model's inputs any more: {what}")
+
+
 def test_two_tensors_of_one_name_are_refused(stage: Stage) -> None:
     stage.hook(HOOK)
     error = stage.refused(chain(), {"op": "hook", "hook": "hooks.py:twice"})
     assert error.where == "surgery[0] hook"
-    assert "Found distinct tensors that share the same name" in error.what
+    assert error.what == (
+        "two tensors are called 'y', made by node '/net/first' (Relu) and by node '/out/pass' "
+        "(Identity)"
+    )
+
+
+def test_two_nodes_of_one_name_are_refused(stage: Stage) -> None:
+    stage.hook(HOOK)
+    error = stage.refused(chain(), {"op": "hook", "hook": "hooks.py:namesakes"})
+    assert error.what == "two nodes are called '/net/first', a Relu and a Add"
 
 
 def test_a_step_that_leaves_types_that_do_not_fit_is_named(stage: Stage) -> None:

@@ -114,6 +114,26 @@ def test_a_wrong_declared_shape_is_not_folded(stage: Stage) -> None:
     assert np.array_equal(run_ort(folded, x=np.repeat(X, 3, axis=0))[0], [3, 4])
 
 
+@pytest.mark.parametrize("rows", [3, "n"])
+def test_parts_of_a_shape_are_folded_as_what_they_are(stage: Stage, rows: int | str) -> None:
+    model = model_of(
+        [
+            helper.make_node("Shape", ["x"], ["last"], start=-1),
+            helper.make_node("Shape", ["x"], ["front"], start=-2, end=-1),
+            helper.make_node("Gather", ["front", "zero"], ["first"]),
+            helper.make_node("Mul", ["first", "last"], ["size"]),
+        ],
+        [value("x", rows, 4)],
+        [value("last", 1, kind=TensorProto.INT64), value("size", 1, kind=TensorProto.INT64)],
+        zero=np.array(0),
+    )
+    folded = stage.run(model, {"op": "fold_constants"})
+    last, size = run_ort(folded, x=np.repeat(X, 3, axis=0))
+    assert (last.tolist(), size.tolist()) == ([4], [12])
+    kinds = [node.op_type for node in folded.graph.node if node.op_type != "Identity"]
+    assert kinds == ([] if rows == 3 else ["Shape", "Gather", "Mul"])
+
+
 def branches(condition: bool) -> onnx.ModelProto:
     """An If with a stored condition, two outputs, and a weight that both branches read."""
     then = helper.make_graph(

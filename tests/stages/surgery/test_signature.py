@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import onnx
+import pytest
 from onnx import helper
 
 from tests.stages.surgery.staging import Stage, X, chain, dims, model_of, names, run_ort, value
@@ -44,29 +48,63 @@ def test_an_inner_tensor_becomes_an_output_with_inferred_type(stage: Stage) -> N
     assert names(model.graph.node) == ["/net/first", "/net/bias[0]", "/out/side"]
 
 
-def test_a_part_is_extracted_between_tensors(stage: Stage) -> None:
-    model = stage.run(chain(), {"op": "extract", "inputs": ["h"], "outputs": ["y"]})
-    assert (names(model.graph.input), dims(model.graph.input[0])) == (["h"], ["n", 4])
-    assert np.array_equal(run_ort(model, h=X)[0], X + np.arange(4))
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"op": "set_outputs", "outputs": ["side", "x"]},
+        {"op": "extract", "inputs": ["x"], "outputs": ["y", "x"]},
+    ],
+)
+def test_an_input_does_not_become_an_output(stage: Stage, step: dict[str, Any]) -> None:
+    error = stage.refused(chain(), step)
+    assert error.what.startswith("the output 'x' would be the input of that name")
+    assert error.where == f"surgery[0] {step['op']}"
 
 
-def test_other_outputs_of_a_node_that_is_cut_keep_their_places(stage: Stage) -> None:
-    split = model_of(
+def test_the_part_before_tensors_is_extracted(stage: Stage) -> None:
+    model = stage.run(chain(), {"op": "extract", "inputs": ["x"], "outputs": ["h"]})
+    assert (names(model.graph.input), names(model.graph.output)) == (["x"], ["h"])
+    assert np.array_equal(run_ort(model, x=X)[0], np.maximum(X, 0))
+
+
+def two_halves() -> onnx.ModelProto:
+    return model_of(
         [
             helper.make_node("Split", ["x"], ["p", "q"], axis=1, num_outputs=2),
             helper.make_node("Sub", ["p", "q"], ["y"]),
         ],
-        [value("x", "n", 4)],
-        [value("y", "n", 2)],
+        [value("x", 1, 4)],
+        [value("y", 1, 2)],
     )
-    model = stage.run(split, {"op": "extract", "inputs": ["x", "p"], "outputs": ["y"]})
+
+
+def test_other_outputs_of_a_node_that_is_cut_keep_their_places(stage: Stage) -> None:
+    model = stage.run(two_halves(), {"op": "extract", "inputs": ["x", "p"], "outputs": ["y"]})
     assert names(model.graph.input) == ["x", "p"]
     assert np.array_equal(run_ort(model, x=X, p=np.zeros((1, 2), np.float32))[0], [[3, -4]])
 
 
-def test_an_extraction_that_needs_another_input_names_it(stage: Stage) -> None:
-    error = stage.refused(chain(), {"op": "extract", "inputs": ["a"], "outputs": ["y", "side"]})
-    assert "the outputs also need the model's input 'x'" in error.what
+def test_a_part_that_begins_behind_an_input_is_refused_with_what_makes_it(stage: Stage) -> None:
+    error = stage.refused(
+        chain(),
+        {"op": "rename", "tensors": {"x": "z"}},
+        {"op": "extract", "inputs": ["h"], "outputs": ["y"]},
+    )
+    assert error.what.startswith("the part begins behind the model's input 'z'")
+    assert error.where == "surgery[1] extract"
+    call = "onnx.utils.extract_model('model.onnx', 'part.onnx', ['h'], ['y'])"
+    assert call in error.hint
+    part = stage.folder / "part.onnx"
+    onnx.utils.extract_model(stage.folder / "source.onnx", part, ["h"], ["y"])
+    assert np.array_equal(run_ort(onnx.load(part), h=X)[0], X + np.arange(4))
+
+
+def test_a_new_input_whose_shapes_vary_is_refused(stage: Stage) -> None:
+    model = two_halves()
+    for item in (*model.graph.input, *model.graph.output):
+        item.type.tensor_type.shape.dim[0].dim_param = "n"
+    error = stage.refused(model, {"op": "extract", "inputs": ["x", "p"], "outputs": ["y"]})
+    assert "the new input 'p' has dimensions that vary" in error.what
 
 
 def test_an_input_that_leads_nowhere_is_refused(stage: Stage) -> None:
@@ -75,7 +113,7 @@ def test_an_input_that_leads_nowhere_is_refused(stage: Stage) -> None:
 
 
 def test_a_stored_tensor_is_no_input(stage: Stage) -> None:
-    error = stage.refused(chain(), {"op": "extract", "inputs": ["b"], "outputs": ["y"]})
+    error = stage.refused(chain(), {"op": "extract", "inputs": ["x", "b"], "outputs": ["y"]})
     assert error.what == "'b' is stored in the model: it cannot be an input"
 
 
@@ -88,7 +126,7 @@ def test_a_type_that_does_not_follow_is_named(stage: Stage) -> None:
         [value("x", 4)],
         [value("y", 4)],
     )
-    error = stage.refused(custom, {"op": "extract", "inputs": ["p"], "outputs": ["y"]})
+    error = stage.refused(custom, {"op": "extract", "inputs": ["x", "p"], "outputs": ["y"]})
     assert error.what == "the type of 'p' does not follow from the model"
 
 

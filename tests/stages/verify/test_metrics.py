@@ -82,12 +82,29 @@ def test_outputs_that_are_off_are_named_before_the_metric_that_they_spoil(folder
             "metrics.py:f returned a NoneType, not a number or a dict of numbers",
         ),
         ("    return float('nan')\n", "metrics.py:f returned nan"),
+        (
+            "    return {}\n",
+            "metrics.py:f returned an empty dict, which says nothing about metric 'mine'",
+        ),
     ],
 )
 def test_a_hook_that_is_wrong_is_told(folder: Path, body: str, what: str) -> None:
     error, document, _ = failed(folder, saved(folder, mlp()), metrics=hook(folder, body))
     assert error.what == what
     assert what in document["failures"][0]
+
+
+def test_a_score_that_only_the_source_has_is_told(folder: Path) -> None:
+    turned = saved(folder, mlp(), mlp(-WEIGHT))
+    body = (
+        "    total = float(sum(case.outputs['logits'].sum() for case in cases))\n"
+        "    first = cases[0].outputs['logits'][0, 0]\n"
+        "    return {'total': total} | ({'first': first} if first > 0 else {})\n"
+    )
+    error, _, _ = failed(folder, turned, metrics=hook(folder, body), tolerance={"max_abs": 100})
+    assert error.what == (
+        "the source model has the metric 'mine.first', but surgery has no number for it"
+    )
 
 
 def test_no_nodes_are_named_to_keep_where_it_is_a_hook_that_is_wrong(folder: Path) -> None:

@@ -196,6 +196,27 @@ def test_nothing_is_said_of_the_precision_where_a_step_before_it_is_off(folder: 
     assert document["keep_fp32"] == []
 
 
+@pytest.mark.parametrize("tolerance", [{}, {"max_abs": 1e-5}])
+def test_no_nodes_are_named_where_integers_flip(
+    tmp_path: Path, tolerance: dict[str, float]
+) -> None:
+    def choosing(model: onnx.ModelProto) -> onnx.ModelProto:
+        model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["best"], "best", axis=1))
+        best = helper.make_tensor_value_info("best", onnx.TensorProto.INT64, ["batch", 1])
+        model.graph.output.append(best)
+        return model
+
+    near = WEIGHT[:, :1] * np.array([1, 1 + 1e-5, 1 - 1e-5], np.float32)
+    models = saved(tmp_path, choosing(mlp(near)), choosing(mlp(near)), choosing(in_float16(near)))
+    run_reference(tmp_path, {"onnx": models["exported"], "exported": models["exported"]})
+    error, document, _ = failed(tmp_path, models, precision="fp16", tolerance=tolerance)
+    assert error.what.startswith("fp16 does not pass: quantize: output 'best' has ")
+    assert "integers flip in 'best'" in error.hint
+    assert "most is lost" not in error.hint
+    assert document["losses"]
+    assert document["keep_fp32"] == []
+
+
 def test_bfloat16_outputs_are_compared(tmp_path: Path) -> None:
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "x"], ["y"], "add")],
@@ -244,3 +265,10 @@ def test_the_engine_is_the_last_step_on_a_machine_with_a_gpu(folder: Path, facto
     assert [step["step"] for step in document["steps"]] == ["export", "surgery", "engine"]
     assert document["steps"][2]["outputs"][0]["previous"]["max_abs"] >= 0
     assert document["metrics"]["accuracy"]["step"] == "engine"
+
+
+def test_a_source_that_varies_is_named_as_the_cause(folder: Path) -> None:
+    path = folder / "reference" / "reference.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "varying": ["logits"]}))
+    error, _, _ = failed(folder, saved(folder, off_by(1.5)))
+    assert error.hint.startswith("the source model itself gives other values each time")

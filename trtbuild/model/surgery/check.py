@@ -9,7 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from trtbuild.errors import StageError
-from trtbuild.model.surgery.convert import element_type, outline
+from trtbuild.model.surgery.convert import all_graphs, element_type, outline
 from trtbuild.model.symbols import Dim, get_dim
 
 _MADE_UP = "unk__"  # how onnx's shape inference begins the symbols that it invents
@@ -61,11 +61,12 @@ def is_consistent(graph: gs.Graph) -> bool:
 
 
 def check(graph: gs.Graph, *, consistent: bool) -> None:
-    """Raise StageError where onnx.checker refuses the graph.
+    """Raise StageError where onnx.checker refuses the graph, or an output is an input.
 
     With `consistent` also where types and shapes of nodes do not fit together; what the graph
     declares of its tensors is brought up to date first.
     """
+    _refuse_passed(graph)
     if consistent:
         _renew(graph)
     model = outline(graph)
@@ -79,6 +80,32 @@ def check(graph: gs.Graph, *, consistent: bool) -> None:
         raise _refused(
             "types or shapes in the graph that this step leaves do not fit", error
         ) from error
+
+
+def require_distinct(graph: gs.Graph) -> None:
+    """Raise StageError where two tensors, or two nodes, of one graph have the same name."""
+    for part in all_graphs(graph):
+        tensors: dict[str, gs.Tensor] = {}
+        nodes: dict[str, gs.Node] = {}
+        made = [tensor for node in part.nodes for tensor in (*node.inputs, *node.outputs)]
+        for tensor in (*part.inputs, *made, *part.outputs):
+            other = tensors.setdefault(tensor.name, tensor)
+            if other is not tensor and not tensor.is_empty():
+                raise StageError(
+                    f"two tensors are called '{tensor.name}', made by {_makers(other)} and by "
+                    f"{_makers(tensor)}",
+                    hint="give one of them another name",
+                )
+        for node in part.nodes:
+            if node.name and nodes.setdefault(node.name, node) is not node:
+                raise StageError(
+                    f"two nodes are called '{node.name}', a {nodes[node.name].op} and a {node.op}",
+                    hint="give one of them another name, or the name '' to both",
+                )
+
+
+def _makers(tensor: gs.Tensor) -> str:
+    return " and ".join(f"node '{n.name}' ({n.op})" for n in tensor.inputs) or "no node"
 
 
 def complete(graph: gs.Graph, tensors: Sequence[gs.Tensor]) -> None:
@@ -100,6 +127,17 @@ def complete(graph: gs.Graph, tensors: Sequence[gs.Tensor]) -> None:
         raise StageError(
             f"the type of {', '.join(unknown)} does not follow from the model",
             hint="onnx does not know the operator that makes it: set the dtype in a Python hook",
+        )
+
+
+def _refuse_passed(graph: gs.Graph) -> None:
+    inputs = {tensor.name for tensor in graph.inputs}
+    passed = [tensor.name for tensor in graph.outputs if tensor.name in inputs]
+    if passed:
+        raise StageError(
+            f"the output '{passed[0]}' would be the input of that name, which TensorRT does not "
+            "give back",
+            hint="leave it out of the outputs, or name a tensor behind it",
         )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from trtbuild.model.surgery.check import infer
 from trtbuild.model.surgery.convert import all_graphs
 from trtbuild.model.surgery.wiring import make_instead, read_instead, unused_name
+
+_HIDDEN = "ShapePart"
 
 
 def fold_constants(graph: gs.Graph) -> None:
@@ -19,7 +22,7 @@ def fold_constants(graph: gs.Graph) -> None:
     and outputs of a branch that no node of it makes.
     """
     while True:
-        with _inferred_shapes(graph):
+        with _inferred_shapes(graph), _parts_of_shapes(graph):
             graph.toposort().fold_constants(partitioning="recursive", flatten_subgraphs=False)
         graph.cleanup()
         decided = [n for n in graph.nodes if n.op == "If" and isinstance(n.inputs[0], gs.Constant)]
@@ -47,6 +50,36 @@ def _inferred_shapes(graph: gs.Graph) -> Iterator[None]:
     for tensor, shape in declared:
         if isinstance(tensor, gs.Variable):  # not folded
             tensor.shape = shape
+
+
+@contextmanager
+def _parts_of_shapes(graph: gs.Graph) -> Iterator[None]:
+    """Take over the Shape nodes that give a part of a shape: graphsurgeon does not look at their
+    start and end. Where the part is known they give a stored value; for this block the others have
+    another name.
+    """
+    taken = {name for part in all_graphs(graph) for name in part.tensors()}
+    for part in all_graphs(graph):
+        for node in part.nodes:
+            if node.op == "Shape" and (node.attrs.get("start") or "end" in node.attrs):
+                _fold_shape(node, taken)
+    yield
+    for part in all_graphs(graph):
+        for node in part.nodes:
+            if node.op == _HIDDEN:
+                node.op = "Shape"
+
+
+def _fold_shape(node: gs.Node, taken: set[str]) -> None:
+    shape = node.inputs[0].shape
+    dims = None if shape is None else shape[node.attrs.get("start", 0) : node.attrs.get("end")]
+    if dims is None or not all(isinstance(dim, int) for dim in dims):
+        node.op = _HIDDEN
+        return
+    name = unused_name(f"{node.outputs[0].name}_value", taken)
+    stored = gs.Constant(name, np.array(dims, np.int64))
+    node.op, node.inputs = "Identity", [stored]
+    node.attrs.clear()
 
 
 def _put_in_branch(graph: gs.Graph, node: gs.Node) -> None:
