@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,11 @@ from trtbuild.discovery.names import (
     MODULE,
     PACKAGE,
     VARIABLE,
+    folder_state,
     module_state,
     variable_state,
 )
+from trtbuild.discovery.seen import THERE, stamp_of
 from trtbuild.errors import StageError
 from trtbuild.graph.action import Action, SourceFile, Task
 from trtbuild.graph.device import Device
@@ -24,7 +25,7 @@ from trtbuild.graph.toolchain import toolchain_of, version_of
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
 from trtbuild.stages.base import Stage
-from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
+from trtbuild.store.digest import Digest
 from trtbuild.store.memo import Memo
 
 Outputs = tuple[tuple[str, Digest], ...]
@@ -84,6 +85,26 @@ def with_discovered(action: Action, names: tuple[str, ...], folder: Path, memo: 
     return replace(action, discovered=states)
 
 
+def as_seen(action: Action, seen: Mapping[str, str], folder: Path) -> Action | None:
+    """The action with what was missing, and folders, as they were when they were first read; None
+    where a file has been changed since. `seen` has the states of then, by `discovery.seen`.
+    """
+    states = []
+    for name, state in action.discovered:
+        then = seen.get(name, "")
+        if then == MISSING or (then and name.endswith("/")):
+            states.append((name, then))
+        elif then == THERE:
+            if state == MISSING:
+                return None
+            states.append((name, state))
+        elif then and stamp_of(folder / name) != then:
+            return None
+        else:
+            states.append((name, state))
+    return replace(action, discovered=tuple(states))
+
+
 def input_paths(
     task: Task, artifacts: Mapping[tuple[str, str], Path], folder: Path
 ) -> dict[str, Path]:
@@ -103,19 +124,14 @@ def _state(name: str, folder: Path, memo: Memo) -> str:
         return variable_state(name.removeprefix(VARIABLE))
     if name.startswith(MODULE):
         return module_state(name.removeprefix(MODULE), folder.resolve())
+    if name.endswith("/"):
+        return folder_state(folder / name)
     try:
-        if name.endswith("/"):
-            return digest_of_bytes(canonical_json(_listing(folder / name))).text
         return memo.digest(folder / name).text
     except IsADirectoryError:
         return FOLDER  # that it is there was asked, and not what is in it
     except OSError:
         return MISSING
-
-
-def _listing(folder: Path) -> list[str]:
-    """The names in a folder but for those that come and go without being anybody's input."""
-    return sorted(n for n in os.listdir(folder) if n != "__pycache__" and not n.startswith("."))  # noqa: PTH208 - names only
 
 
 def _input_digests(
