@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from trtbuild.graph.toolchain import toolchain_of, version_of
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
 from trtbuild.stages.base import Stage
+from trtbuild.stages.steady import BUILDERS, facts_of
 from trtbuild.store.digest import Digest
 from trtbuild.store.memo import Memo
 
@@ -69,7 +71,10 @@ def _toolchain(
     stage: Stage, options: Options, device: Device | None, *, partial: bool
 ) -> tuple[tuple[str, str], ...]:
     facts = toolchain_of(stage, options, partial=partial)
-    if device is not None and uses_gpu(stage, options):
+    on_gpu = device is not None and uses_gpu(stage, options)
+    if on_gpu or stage.module in BUILDERS:
+        facts += facts_of(os.environ)
+    if device is not None and on_gpu:
         facts += device.facts
     return tuple(sorted(facts))
 

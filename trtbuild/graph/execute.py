@@ -23,7 +23,7 @@ from trtbuild.store.files import store_errors
 Progress = Callable[[str, float | None], None]
 
 CHILD = "trtbuild.stages.child"
-SAME = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+SAME = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 """What every stage has in its environment, so that runs do not differ from each other."""
 
 LOG_TAIL_LINES = 12
