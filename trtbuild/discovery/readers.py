@@ -46,6 +46,9 @@ TELLING = frozenset(
 OWN_IMPORTS = str(Path(OWN_PACKAGE) / "model" / "references.py")
 """What it imports, it imports as the recipe says."""
 
+OWN_SEARCH = "_module_name"
+"""But for this: it looks for what a file may be called, which is run in any case."""
+
 
 class Reader(enum.IntEnum):
     """Who asked for a file, a folder, a module or a variable."""
@@ -99,7 +102,8 @@ class Readers:
             frame = frame.f_back
         if frame is None:
             return False
-        return self.kind(frame) is _Kind.USER or frame.f_code.co_filename == OWN_IMPORTS
+        recipes = frame.f_code.co_filename == OWN_IMPORTS and frame.f_code.co_name != OWN_SEARCH
+        return recipes or self.kind(frame) is _Kind.USER
 
     def are_importing(self) -> bool:
         """Whether the import system reads, to look for modules or distributions."""
