@@ -11,8 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-from trtbuild.store.digest import canonical_json, digest_of_bytes
-
 PACKAGE = "package:"
 """An installed distribution that the user's code imports; its state is the version."""
 
@@ -58,17 +56,6 @@ def variable_state(name: str) -> str:
     if value is None:
         return UNSET
     return f"sha256:{hashlib.sha256(os.fsencode(f'{name}={value}')).hexdigest()}"
-
-
-def folder_state(path: str | os.PathLike[str]) -> str:
-    """The state of a folder that was listed: a digest of the names in it, but for those that come
-    and go without being anybody's input; MISSING where there is none."""
-    try:
-        names = os.listdir(path)  # noqa: PTH208 - names only
-    except OSError:
-        return MISSING
-    kept = sorted(n for n in names if n != "__pycache__" and not n.startswith("."))
-    return digest_of_bytes(canonical_json(kept)).text
 
 
 def module_state(name: str, folder: Path) -> str:

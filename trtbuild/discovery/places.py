@@ -66,12 +66,12 @@ class Places:
         return path.startswith(self._of_libraries)
 
     def in_project(self, path: str) -> str | None:
-        """An absolute path as it lies in the project, through links of the project's own; None
-        outside."""
-        if path.startswith(self._project):
+        """An absolute path as it is the project or lies in it, through links of the project's own;
+        None outside."""
+        if f"{path}{os.sep}".startswith(self._project):
             return path
         real = os.path.realpath(path)
-        return real if real.startswith(self._project) else None
+        return real if f"{real}{os.sep}".startswith(self._project) else None
 
     def names(self, path: str) -> list[str]:
         """The names of an absolute path in an action.
@@ -82,7 +82,7 @@ class Places:
         relative = os.path.relpath(path, self._folder)
         if relative.startswith(NO_PATHS):
             relative = f"./{relative}"
-        if path.startswith((self._project, self._checkout)):
+        if f"{path}{os.sep}".startswith((self._project, self._checkout)):
             return [relative]
         shared = os.path.commonpath([path, self._checkout])
         return [path] if shared == os.sep else [path, relative]

@@ -6,8 +6,10 @@ A digest is taken only after the stage: a file that has changed by then is not w
 from __future__ import annotations
 
 import os
+import threading
 
-from trtbuild.discovery.names import MISSING, folder_state
+from trtbuild.discovery.folders import folder_state
+from trtbuild.discovery.names import MISSING
 from trtbuild.discovery.paths import stat_of
 
 THERE = "there"
@@ -31,6 +33,7 @@ class Seen:
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
         self.folders: dict[str, str] = {}
+        self._listing: set[int] = set()
 
     def asked(self, path: str) -> None:
         """Whether something is there is read, and not what is in it."""
@@ -44,6 +47,11 @@ class Seen:
 
     def listed(self, path: str) -> None:
         """The names in a folder are read."""
-        if path not in self.folders:
-            self.folders[path] = ""  # to take its state lists it again
+        thread = threading.get_ident()
+        if path in self.folders or thread in self._listing:
+            return
+        self._listing.add(thread)  # to take the state lists the folder too
+        try:
             self.folders[path] = folder_state(path)
+        finally:
+            self._listing.discard(thread)

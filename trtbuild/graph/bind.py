@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from trtbuild.discovery.folders import folder_state
 from trtbuild.discovery.names import (
     FOLDER,
     MISSING,
     MODULE,
     PACKAGE,
     VARIABLE,
-    folder_state,
     module_state,
     variable_state,
 )
