@@ -73,6 +73,7 @@ class Watch:
         sys.meta_path[:0] = [self._imports, Loaders(self._opens, unseen)]
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
+        self._readers.start()
         sys.addaudithook(self._hook)
 
     def discovered(self, options: JSONValue) -> list[str]:
@@ -148,9 +149,15 @@ class Watch:
         if kind not in (None, stat.S_IFREG):
             return
         reader = self._readers.now()
-        by_library = reader is Reader.LIBRARY and kind is not None
-        if reader is Reader.USER or (by_library and not self._places.is_of_libraries(text)):
+        if reader is Reader.USER or (reader is Reader.LIBRARY and self._is_theirs(text, kind)):
             self._note(text, self._seen.opened)
+
+    def _is_theirs(self, path: str, kind: int | None) -> bool:
+        """Whether a file outside that a library opens is the user's. One that is missing, or lies
+        where libraries keep what is their own, is if the user's code named it."""
+        if self._places.is_of_libraries(path):
+            return self._readers.gave(path)
+        return kind is not None or self._readers.gave(path, beside=True)
 
     def _loaded(self, file: str) -> None:
         """A module is there: in the project it is the user's, whoever imported it."""
@@ -163,9 +170,12 @@ class Watch:
     def _asks(self, path: Any) -> None:
         """Something is asked of a path, such as whether it is there."""
         text = None if isinstance(path, int) else text_of(path)
-        if text is None or self._places.is_nobodys(text) or self._readers.now() is not Reader.USER:
+        if text is None or self._places.is_nobodys(text):
             return
-        if kind_of(text) in (None, stat.S_IFREG, stat.S_IFDIR):
+        reader, kind = self._readers.now(), kind_of(text)
+        by_user = reader is Reader.USER and kind in (None, stat.S_IFREG, stat.S_IFDIR)
+        by_library = reader is Reader.LIBRARY and kind in (None, stat.S_IFREG)
+        if by_user or (by_library and self._readers.gave(text)):
             self._note(self._places.in_project(text) or text, self._seen.asked)
 
     def _lists(self, path: Any) -> None:
