@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.discovery.watched import read
+from tests.discovery.watched import NATIVE, absent, before, read
 
 HERE = "import os, pathlib\nHERE = pathlib.Path(__file__).parent\n"
 
@@ -50,7 +50,7 @@ def test_a_module_that_is_missing(tmp_path: Path, text: str) -> None:
         tmp_path / "project",
         f"import importlib\ntry:\n    {text}\nexcept ImportError:\n    pass\ndef make(): pass",
     )
-    assert found == {"local_settings.py", "local_settings/__init__.py", "module:local_settings"}
+    assert found == {*absent("local_settings"), "module:local_settings"}
 
 
 def test_a_part_of_a_package_that_is_missing(tmp_path: Path) -> None:
@@ -60,12 +60,25 @@ def test_a_part_of_a_package_that_is_missing(tmp_path: Path) -> None:
         tmp_path / "project",
         "try:\n    from net import local\nexcept ImportError:\n    pass\ndef make(): pass",
     )
-    assert found == {"net/__init__.py", "net/local.py", "net/local/__init__.py"}
+    compiled = {f"net/__init__{suffix}" for suffix in NATIVE}
+    assert found == {"net/__init__.py", *compiled, *absent("net/local")}
+
+
+def test_what_would_come_before_a_module(tmp_path: Path) -> None:
+    (tmp_path / "project" / "nets").mkdir(parents=True)
+    for name in ("helper.py", "nets/__init__.py", "nets/k.py"):
+        (tmp_path / "project" / name).write_text("")
+    found = read(tmp_path / "project", "import helper\nfrom nets import k\ndef make(): pass")
+    assert found - {"helper.py", "nets/__init__.py", "nets/k.py"} == {
+        *before("helper"),
+        *before("nets/k"),
+        *(f"nets/__init__{suffix}" for suffix in NATIVE),
+    }
 
 
 def test_a_module_of_the_project_that_would_come_before_an_installed_one(tmp_path: Path) -> None:
     found = read(tmp_path / "project", "import yaml\ndef make(): pass")
-    assert found == {"yaml.py", "yaml/__init__.py", "package:PyYAML"}
+    assert found == {*absent("yaml"), "package:PyYAML"}
 
 
 def test_what_libraries_and_the_standard_library_look_for_is_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.discovery.watched import again, read, run
+from trtbuild.discovery.places import Places
 
 
 @pytest.fixture
@@ -72,6 +73,35 @@ def test_a_sibling_in_the_same_checkout_is_named_relative_to_the_recipe(project:
     )
     assert "../common/shared.py" in found
     assert not any(name.startswith("/") for name in found)
+
+
+def test_a_project_that_is_a_virtual_environment_has_files_of_its_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m venv .` makes the project's folder the prefix of Python."""
+    library = project / "lib" / "python3" / "site-packages"
+    library.mkdir(parents=True)
+    (library / "installed.py").write_text("")
+    (library / "installed-1.dist-info").mkdir()
+    (project / "helper.py").write_text("")
+    (project / "lib" / "words.txt").write_text("")
+    on_path(monkeypatch, library)
+    monkeypatch.setattr("sys.prefix", str(project))
+    places = Places(project, project, ())
+    assert places.is_installed(str(library / "installed.py"))
+    assert not places.is_nobodys(str(project / "helper.py"))
+    assert not places.is_nobodys(str(project / "lib" / "words.txt"))
+    monkeypatch.setattr("sys.prefix", str(project / ".venv"))
+    assert Places(project, project, ()).is_installed(str(project / ".venv" / "bin" / "python"))
+
+
+def test_a_project_on_the_path_with_metadata_of_its_own_is_not_installed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "project-1.dist-info").mkdir()
+    (project / "helper.py").write_text("")
+    on_path(monkeypatch, project)
+    assert "helper.py" in read(project, "import helper\ndef make(): pass")
 
 
 def helper_beside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

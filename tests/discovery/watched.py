@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from trtbuild.discovery.names import project_of
 from trtbuild.graph.execute import Execution, LocalExecutor, Request
 
+NATIVE = tuple(EXTENSION_SUFFIXES)
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -56,3 +58,13 @@ def again(
 def read(folder: Path, make: str) -> set[str]:
     """What the factory was seen to read, besides itself."""
     return set(run(folder, make).discovered) - {"factory.py"}
+
+
+def absent(module: str) -> set[str]:
+    """The names of the files that would make a module of this path, of which none is there."""
+    return {f"{module}.py"} | before(module)
+
+
+def before(module: str) -> set[str]:
+    """The names of the files that would come before the source of a module."""
+    return {f"{module}/__init__.py", *(f"{module}{suffix}" for suffix in NATIVE)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import onnx
@@ -152,6 +153,16 @@ def test_what_was_missing_makes_the_task_stale_when_it_appears(
     (project.folder / file).unlink()
     assert verdict(project) == "RESTORED"
     assert graph_name(project) == "none"
+
+
+@pytest.mark.parametrize("file", ["words/__init__.py", f"words{EXTENSION_SUFFIXES[-1]}"])
+def test_a_module_that_comes_before_another_makes_the_task_stale(tmp_path: Path, file: str) -> None:
+    project = hooked(tmp_path, "from words import NAME", "NAME")
+    project.write("words.py", 'NAME = "one"')
+    assert verdict(project) == "EXECUTED"
+    project.write(file, 'NAME = "two"')  # no native code, which cannot be imported
+    expected = "FAILED" if file.endswith(EXTENSION_SUFFIXES[-1]) else "EXECUTED"
+    assert project.run("--only", "surgery").verdicts()["surgery"] == expected
 
 
 def test_two_checkouts_share_what_a_plain_project_gave(tmp_path: Path) -> None:

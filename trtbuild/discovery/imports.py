@@ -6,6 +6,7 @@ import importlib.abc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
 
 from trtbuild.discovery.names import INSTALLED_FOLDERS
@@ -17,7 +18,7 @@ from trtbuild.discovery.readers import Readers
 class Imports(importlib.abc.MetaPathFinder):
     """Stands before the finders of modules, and finds none itself.
 
-    `misses` is told of each source file that is not there and would be taken if it were.
+    `misses` is told of each file that is not there and would be taken if it were.
     """
 
     def __init__(self, places: Places, readers: Readers, misses: Callable[[str], None]) -> None:
@@ -51,12 +52,11 @@ class Imports(importlib.abc.MetaPathFinder):
         return filter(self._is_for_python, self._names)
 
     def _holds(self, place: str, name: str) -> bool:
-        """Whether a folder has a module; where it has not, that is told."""
+        """Whether a folder has a module; the files that would be taken before it are told."""
         last = place + name.rpartition(".")[2]
-        candidates = (f"{last}.py", f"{last}{os.sep}__init__.py")
-        if any(kind_of(candidate) is not None for candidate in candidates):
-            return True
-        for candidate in candidates:
+        for candidate in _candidates(last):
+            if kind_of(candidate) is not None:
+                return True
             self._misses(candidate)
         return False
 
@@ -72,3 +72,14 @@ class Imports(importlib.abc.MetaPathFinder):
             return False
         added = frozenset(map(os.path.abspath, frozenset(sys.path) - self._began))
         return os.path.dirname(place) not in added  # noqa: PTH120 - text
+
+
+def _candidates(module: str) -> Iterator[str]:
+    """The files that a module may be, in the order in which Python's finder of files takes them:
+    a package before a module, native code before source."""
+    package = f"{module}{os.sep}__init__"
+    if kind_of(module) is not None:  # else no more than the source of one is likely to appear
+        yield from (f"{package}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    yield f"{package}.py"
+    yield from (f"{module}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    yield f"{module}.py"

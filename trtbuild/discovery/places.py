@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from trtbuild.discovery.names import INSTALLED_FOLDERS, NO_PATHS, checkout_of
@@ -47,7 +48,7 @@ class Places:
         kept = _unique(_prefix(str(path)) for path in exclude)
         real = _unique(map(_real_prefix, kept))
         self._exclude = (OWN_PACKAGE, *kept, *real, *OF_THE_KERNEL, *OF_THE_CLOCK)
-        self._installed = _installed()
+        self._installed = _installed((self._project, self._folder))
         self._of_libraries = _of_libraries()
 
     def is_installed(self, path: str) -> bool:
@@ -65,12 +66,12 @@ class Places:
         return path.startswith(self._of_libraries)
 
     def in_project(self, path: str) -> str | None:
-        """An absolute path as it lies in the project, through links of the project's own; None
-        outside."""
-        if path.startswith(self._project):
+        """An absolute path as it is the project or lies in it, through links of the project's own;
+        None outside."""
+        if f"{path}{os.sep}".startswith(self._project):
             return path
         real = os.path.realpath(path)
-        return real if real.startswith(self._project) else None
+        return real if f"{real}{os.sep}".startswith(self._project) else None
 
     def names(self, path: str) -> list[str]:
         """The names of an absolute path in an action.
@@ -81,22 +82,33 @@ class Places:
         relative = os.path.relpath(path, self._folder)
         if relative.startswith(NO_PATHS):
             relative = f"./{relative}"
-        if path.startswith((self._project, self._checkout)):
+        if f"{path}{os.sep}".startswith((self._project, self._checkout)):
             return [relative]
         shared = os.path.commonpath([path, self._checkout])
         return [path] if shared == os.sep else [path, relative]
 
 
-def _installed() -> tuple[str, ...]:
-    """Folders of Python, and those on its path that hold installed distributions."""
-    found = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    found += [p for p in (sys.prefix, sys.base_prefix) if p not in SHARED_PREFIXES]
+def _installed(own: tuple[str, ...]) -> tuple[str, ...]:
+    """Folders of Python, and those on its path that hold installed distributions.
+
+    A prefix, or a folder on the path, that the user's own folders lie in is not one as a whole:
+    `python -m venv .` makes a project's root one.
+    """
+    library = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found = [p for p in (sys.prefix, sys.base_prefix) if p not in SHARED_PREFIXES]
     for entry in sys.path:
         with contextlib.suppress(OSError):
             if any(name.endswith(".dist-info") for name in os.listdir(entry or ".")):  # noqa: PTH208 - names only
                 found.append(entry)
-    prefixes = [_prefix(path) for path in found]
+    whole = [path for path in found if not any(map(_within(path), own))]
+    prefixes = [_prefix(path) for path in (*library, *whole)]
     return _unique([*prefixes, *map(_real_prefix, prefixes)])
+
+
+def _within(folder: str) -> Callable[[str], bool]:
+    """Tells whether a path is a folder or lies in it."""
+    prefixes = (_prefix(folder), _real_prefix(folder))
+    return lambda path: _prefix(path).startswith(prefixes)
 
 
 def _of_libraries() -> tuple[str, ...]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import sys
+import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from trtbuild.discovery.arguments import is_given
 from trtbuild.discovery.places import OWN_PACKAGE, Places
 
 _LIBRARY = Path(os.__file__).parent
@@ -16,7 +21,7 @@ _HERE = Path(__file__).parent
 
 IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport", str(_LIBRARY / "importlib") + os.sep)
 
-_WATCHING = ("watch", "readers", "variables", "loaders", "imports", "paths")
+_WATCHING = ("watch", "readers", "variables", "loaders", "imports", "paths", "arguments")
 
 PLUMBING = frozenset(
     {
@@ -35,6 +40,16 @@ PLUMBING = frozenset(
 """What does as it is told: whoever calls it is the reader."""
 PLUMBING_FOLDERS = (str(_LIBRARY / "pathlib") + os.sep, str(_LIBRARY / "sqlite3") + os.sep)
 
+THREADS = frozenset(
+    str(_LIBRARY.joinpath(*parts))
+    for parts in (
+        ("threading.py",),
+        ("concurrent", "futures", "thread.py"),
+        ("multiprocessing", "pool.py"),
+    )
+)
+"""What runs a function in a thread, in the name of who started that."""
+
 METADATA = str(_LIBRARY / "importlib" / "metadata") + os.sep
 """What looks for distributions, wherever the path leads."""
 
@@ -45,6 +60,9 @@ TELLING = frozenset(
 
 OWN_IMPORTS = str(Path(OWN_PACKAGE) / "model" / "references.py")
 """What it imports, it imports as the recipe says."""
+
+OWN_SEARCH = "_module_name"
+"""But for this: it looks for what a file may be called, which is run in any case."""
 
 
 class Reader(enum.IntEnum):
@@ -59,6 +77,7 @@ class _Kind(enum.Enum):
     USER = enum.auto()
     LIBRARY = enum.auto()
     PLUMBING = enum.auto()
+    THREAD = enum.auto()
     IMPORT = enum.auto()
     METADATA = enum.auto()
     END = enum.auto()
@@ -70,6 +89,7 @@ class Readers:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._kinds: dict[str, _Kind] = {OWN_IMPORTS: _Kind.END}
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
     def now(self) -> Reader:
         """Who reads at this moment.
@@ -90,7 +110,35 @@ class Readers:
                 case _Kind.LIBRARY:
                     found, begun = Reader.LIBRARY, True
             frame = frame.f_back
-        return Reader.NOBODY
+        return found if self._is_in_a_thread_of_the_user() else Reader.NOBODY
+
+    def start(self) -> None:
+        """Begin to remember the threads that the user's code starts, itself or through a library:
+        what they read, it reads. Python 3.11 has no audit event of that."""
+        threads: Any = threading.Thread
+        original = threads.start
+
+        @functools.wraps(original)
+        def start(thread: threading.Thread) -> None:
+            if self.now() is not Reader.NOBODY:
+                self._threads.add(thread)
+            original(thread)
+
+        threads.start = start
+
+    def gave(self, path: str, *, beside: bool = False) -> bool:
+        """Whether the user's code gave a path, or with `beside` its folder, to the library that it
+        called and that reads: a path that a library has from elsewhere is its own affair."""
+        called: FrameType | None = None
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and (kind := self.kind(frame)) not in (_Kind.END, _Kind.METADATA):
+            if kind is _Kind.USER or (kind is _Kind.THREAD and self._is_in_a_thread_of_the_user()):
+                return called is not None and is_given(path, called, beside=beside)
+            called, frame = frame, frame.f_back
+        return False
+
+    def _is_in_a_thread_of_the_user(self) -> bool:
+        return threading.current_thread() in self._threads
 
     def importer_is_user(self) -> bool:
         """Whether the import that is going on was asked for by the user's code, or the recipe."""
@@ -99,7 +147,10 @@ class Readers:
             frame = frame.f_back
         if frame is None:
             return False
-        return self.kind(frame) is _Kind.USER or frame.f_code.co_filename == OWN_IMPORTS
+        if self.kind(frame) is _Kind.THREAD:
+            return self._is_in_a_thread_of_the_user()
+        recipes = frame.f_code.co_filename == OWN_IMPORTS and frame.f_code.co_name != OWN_SEARCH
+        return recipes or self.kind(frame) is _Kind.USER
 
     def are_importing(self) -> bool:
         """Whether the import system reads, to look for modules or distributions."""
@@ -116,7 +167,10 @@ class Readers:
             if not through(frame):
                 return None
             frame = frame.f_back
-        return frame if frame is not None and self.kind(frame) is _Kind.USER else None
+        if frame is None or self.kind(frame) is _Kind.USER:
+            return frame
+        started = self.kind(frame) is _Kind.THREAD and self._is_in_a_thread_of_the_user()
+        return frame if started else None
 
     def kind(self, frame: FrameType) -> _Kind:
         """Whose code runs in a frame."""
@@ -130,6 +184,8 @@ class Readers:
             return _Kind.METADATA
         if file.startswith(IMPORT_SYSTEM):
             return _Kind.IMPORT
+        if file in THREADS:
+            return _Kind.THREAD
         if file in PLUMBING or file.startswith(PLUMBING_FOLDERS):
             return _Kind.PLUMBING
         if file in TELLING or file.startswith(OWN_PACKAGE):

@@ -12,6 +12,7 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,20 @@ from trtbuild.discovery.packages import distributions_used
 from trtbuild.discovery.paths import database_of, kind_of, source_of, stat_of, tell_of, text_of
 from trtbuild.discovery.places import Places
 from trtbuild.discovery.readers import Reader, Readers
+from trtbuild.discovery.seen import Seen
 from trtbuild.discovery.variables import Variables, Warn
 from trtbuild.recipe.model import JSONValue
 
 OTHER_PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"})
 """Events whose first argument names another program, which begins."""
+
+CHANGES = {
+    "os.mkdir": ((0,), ()),
+    **dict.fromkeys(("os.link", "os.symlink"), ((1,), ())),
+    "os.rename": ((1,), (0,)),
+    **dict.fromkeys(("os.remove", "os.rmdir", "os.truncate"), ((), (0,))),
+}
+"""Events whose arguments name what is made, and what is changed: their positions."""
 
 
 class Watch:
@@ -52,9 +62,9 @@ class Watch:
         self._warn = warn
         self._declared = {os.path.realpath(path) for path in declared}
         self._temporary = (os.path.realpath(tempfile.gettempdir()) + os.sep, time.time_ns())
-        self._read: set[str] = set()
-        self._listed: set[str] = set()
+        self._seen = Seen()
         self._made: set[str] = set()
+        self._written: set[str] = set()
         self._warned: set[str] = set()
 
     def start(self) -> None:
@@ -63,6 +73,7 @@ class Watch:
         sys.meta_path[:0] = [self._imports, Loaders(self._opens, unseen)]
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
+        self._readers.start()
         sys.addaudithook(self._hook)
 
     def discovered(self, options: JSONValue) -> list[str]:
@@ -70,9 +81,9 @@ class Watch:
         for module in list(sys.modules.values()):
             if isinstance(file := getattr(module, "__file__", None), str):
                 self._loaded(file)
-        files = {name for path in self._read for name in self._places.names(path)}
-        folders = {f"{name}/" for path in self._listed for name in self._places.names(path)}
-        packages = distributions_used(self._read | self._declared, options)
+        files = {name for path in self._seen.files for name in self._places.names(path)}
+        folders = {f"{name}/" for path in self._seen.folders for name in self._places.names(path)}
+        packages = distributions_used(self._declared.union(self._seen.files), options)
         return [
             *sorted(files),
             *sorted(folders),
@@ -81,13 +92,22 @@ class Watch:
             *(f"{PACKAGE}{name}" for name in packages),
         ]
 
+    def seen(self) -> dict[str, str]:
+        """What files and folders were like when they were first read, by name; without those that
+        this process has changed itself."""
+        own = self._made | self._written
+        changed = own | set(map(os.path.dirname, own))
+        return {
+            f"{name}{end}": state
+            for found, end in ((self._seen.files, ""), (self._seen.folders, "/"))
+            for path, state in found.items()
+            if os.path.realpath(path) not in (changed if end else own)
+            for name in self._places.names(path)
+        }
+
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            path, _, flags = arguments
-            if (flags or 0) & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
-                self._makes(path)
-            else:
-                self._opens(path)
+            self._opens_as(arguments[0], arguments[2] or 0)
         elif event in ("os.listdir", "os.scandir"):
             self._lists("." if arguments[0] is None else arguments[0])
         elif event == "import" and arguments[1] is not None:  # of native code
@@ -96,12 +116,25 @@ class Watch:
             self._opens(arguments[0])
         elif event == "sqlite3.connect" and (database := database_of(arguments[0])):
             self._opens(database)
-        elif event == "os.mkdir":
-            self._makes(arguments[0])
+            self._writes(database)
+        elif event in CHANGES:
+            made, written = CHANGES[event]
+            for position in made:
+                self._makes(arguments[position])
+            for position in written:
+                self._writes(arguments[position])
         elif event in OTHER_PROGRAMS:
             self._runs(arguments[0])
         elif event == "os.fork" and self._readers.now() is not Reader.NOBODY:
             self._warn_once("processes that work for it (with num_workers=0 this one reads)")
+
+    def _opens_as(self, path: Any, flags: int) -> None:
+        if flags & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+            self._makes(path)
+            return
+        self._opens(path)
+        if flags & os.O_RDWR:
+            self._writes(path)
 
     def _opens(self, path: Any) -> None:
         """A file is about to be read, by whomever; it need not be there."""
@@ -111,14 +144,20 @@ class Watch:
         kind = kind_of(text)
         if (inside := self._places.in_project(text)) is not None:
             if kind == stat.S_IFREG or (kind is None and self._readers.now()):
-                self._note(inside, self._read)
+                self._note(inside, self._seen.opened)
             return
         if kind not in (None, stat.S_IFREG):
             return
         reader = self._readers.now()
-        by_library = reader is Reader.LIBRARY and kind is not None
-        if reader is Reader.USER or (by_library and not self._places.is_of_libraries(text)):
-            self._note(text, self._read)
+        if reader is Reader.USER or (reader is Reader.LIBRARY and self._is_theirs(text, kind)):
+            self._note(text, self._seen.opened)
+
+    def _is_theirs(self, path: str, kind: int | None) -> bool:
+        """Whether a file outside that a library opens is the user's. One that is missing, or lies
+        where libraries keep what is their own, is if the user's code named it."""
+        if self._places.is_of_libraries(path):
+            return self._readers.gave(path)
+        return kind is not None or self._readers.gave(path, beside=True)
 
     def _loaded(self, file: str) -> None:
         """A module is there: in the project it is the user's, whoever imported it."""
@@ -126,15 +165,18 @@ class Watch:
         if text is None or self._places.is_nobodys(text) or kind_of(text) != stat.S_IFREG:
             return
         if (inside := self._places.in_project(text)) is not None:
-            self._note(inside, self._read)
+            self._note(inside, self._seen.opened)
 
     def _asks(self, path: Any) -> None:
         """Something is asked of a path, such as whether it is there."""
         text = None if isinstance(path, int) else text_of(path)
-        if text is None or self._places.is_nobodys(text) or self._readers.now() is not Reader.USER:
+        if text is None or self._places.is_nobodys(text):
             return
-        if kind_of(text) in (None, stat.S_IFREG, stat.S_IFDIR):
-            self._note(self._places.in_project(text) or text, self._read)
+        reader, kind = self._readers.now(), kind_of(text)
+        by_user = reader is Reader.USER and kind in (None, stat.S_IFREG, stat.S_IFDIR)
+        by_library = reader is Reader.LIBRARY and kind in (None, stat.S_IFREG)
+        if by_user or (by_library and self._readers.gave(text)):
+            self._note(self._places.in_project(text) or text, self._seen.asked)
 
     def _lists(self, path: Any) -> None:
         """The names in a folder are read."""
@@ -145,17 +187,22 @@ class Watch:
         reader = Reader.USER if inside is not None else self._readers.now()
         by_library = reader is Reader.LIBRARY and not self._places.is_of_libraries(text)
         if reader is Reader.USER or by_library:
-            self._note(inside or text, self._listed)
+            self._note(inside or text, self._seen.listed)
 
     def _misses(self, path: str) -> None:
         """A module is not there: of the folders on the path, those of the project count."""
         if (inside := self._places.in_project(path)) is not None:
-            self._note(inside, self._read)
+            self._note(inside, self._seen.asked)
 
     def _makes(self, path: Any) -> None:
         """A file or folder is made by this process: what it then reads of that is its own."""
         if (text := text_of(path)) is not None:
             self._made.add(os.path.realpath(text))
+
+    def _writes(self, path: Any) -> None:
+        """What was there already is changed by this process: nobody else has edited it."""
+        if (text := text_of(path)) is not None:
+            self._written.add(os.path.realpath(text))
 
     def _runs(self, program: Any) -> None:
         if self._readers.now() is Reader.USER:
@@ -173,13 +220,13 @@ class Watch:
                 " stale when it changes; name such files under model.torch.files"
             )
 
-    def _note(self, path: str, found: set[str]) -> None:
+    def _note(self, path: str, found: Callable[[str], None]) -> None:
         real = os.path.realpath(path)
         if real in self._declared or self._places.is_nobodys(real):
             return
         if self._places.in_project(path) is None and self._is_of_this_run(real):
             return
-        found.add(path if os.path.isabs(path) else os.path.abspath(path))  # noqa: PTH100, PTH117 - text
+        found(path if os.path.isabs(path) else os.path.abspath(path))  # noqa: PTH100, PTH117 - text
 
     def _is_of_this_run(self, real: str) -> bool:
         """Whether a file has come into being since this process began, with or without it."""

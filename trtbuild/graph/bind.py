@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from trtbuild.discovery.folders import folder_state
 from trtbuild.discovery.names import (
     FOLDER,
     MISSING,
@@ -17,6 +18,7 @@ from trtbuild.discovery.names import (
     module_state,
     variable_state,
 )
+from trtbuild.discovery.seen import THERE, stamp_of
 from trtbuild.errors import StageError
 from trtbuild.graph.action import Action, SourceFile, Task
 from trtbuild.graph.device import Device
@@ -24,7 +26,8 @@ from trtbuild.graph.toolchain import toolchain_of, version_of
 from trtbuild.recipe.model import Options
 from trtbuild.stages import STAGES
 from trtbuild.stages.base import Stage
-from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
+from trtbuild.stages.steady import BUILDERS, facts_of
+from trtbuild.store.digest import Digest
 from trtbuild.store.memo import Memo
 
 Outputs = tuple[tuple[str, Digest], ...]
@@ -68,7 +71,10 @@ def _toolchain(
     stage: Stage, options: Options, device: Device | None, *, partial: bool
 ) -> tuple[tuple[str, str], ...]:
     facts = toolchain_of(stage, options, partial=partial)
-    if device is not None and uses_gpu(stage, options):
+    on_gpu = device is not None and uses_gpu(stage, options)
+    if on_gpu or stage.module in BUILDERS:
+        facts += facts_of(os.environ)
+    if device is not None and on_gpu:
         facts += device.facts
     return tuple(sorted(facts))
 
@@ -82,6 +88,26 @@ def with_discovered(action: Action, names: tuple[str, ...], folder: Path, memo: 
     """The action with the present states of what the user's code was seen to read."""
     states = tuple((name, _state(name, folder, memo)) for name in sorted(names))
     return replace(action, discovered=states)
+
+
+def as_seen(action: Action, seen: Mapping[str, str], folder: Path) -> Action | None:
+    """The action with what was missing, and folders, as they were when they were first read; None
+    where a file has been changed since. `seen` has the states of then, by `discovery.seen`.
+    """
+    states = []
+    for name, state in action.discovered:
+        then = seen.get(name, "")
+        if then == MISSING or (then and name.endswith("/")):
+            states.append((name, then))
+        elif then == THERE:
+            if state == MISSING:
+                return None
+            states.append((name, state))
+        elif then and stamp_of(folder / name) != then:
+            return None
+        else:
+            states.append((name, state))
+    return replace(action, discovered=tuple(states))
 
 
 def input_paths(
@@ -103,19 +129,14 @@ def _state(name: str, folder: Path, memo: Memo) -> str:
         return variable_state(name.removeprefix(VARIABLE))
     if name.startswith(MODULE):
         return module_state(name.removeprefix(MODULE), folder.resolve())
+    if name.endswith("/"):
+        return folder_state(folder / name)
     try:
-        if name.endswith("/"):
-            return digest_of_bytes(canonical_json(_listing(folder / name))).text
         return memo.digest(folder / name).text
     except IsADirectoryError:
         return FOLDER  # that it is there was asked, and not what is in it
     except OSError:
         return MISSING
-
-
-def _listing(folder: Path) -> list[str]:
-    """The names in a folder but for those that come and go without being anybody's input."""
-    return sorted(n for n in os.listdir(folder) if n != "__pycache__" and not n.startswith("."))  # noqa: PTH208 - names only
 
 
 def _input_digests(

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from trtbuild.store.files import store_errors
 Progress = Callable[[str, float | None], None]
 
 CHILD = "trtbuild.stages.child"
-SAME = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+SAME = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 """What every stage has in its environment, so that runs do not differ from each other."""
 
 LOG_TAIL_LINES = 12
@@ -50,7 +50,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What came of a request: `error` is None for a success; `outputs` holds the files."""
+    """What came of a request: `error` is None for a success; `outputs` holds the files.
+
+    `discovered` names what the user's code read, and `seen` says what that was like when it was
+    first read (`discovery.seen`).
+    """
 
     outputs: Path
     log: Path
@@ -58,6 +62,7 @@ class Execution:
     discovered: tuple[str, ...]
     warnings: tuple[str, ...]
     error: StageError | None
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 class Executor(Protocol):
@@ -102,6 +107,7 @@ class LocalExecutor:
             discovered=tuple(done[-1]["discovered"]) if done else (),
             warnings=tuple(event["text"] for event in events if event["event"] == "warning"),
             error=error,
+            seen=done[-1]["seen"] if done else {},
         )
 
     def stop(self) -> None:

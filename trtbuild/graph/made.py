@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from trtbuild.discovery.folders import RECORDS
 from trtbuild.graph.choose import ENGINE, FILE, FOLDER
-from trtbuild.graph.workspace import IGNORE_ALL, RECORDS, failed_name
+from trtbuild.graph.workspace import IGNORE_ALL, failed_name
 from trtbuild.recipe.precision_section import DEFAULTS
 from trtbuild.stages import STAGES
 from trtbuild.store.files import store_errors

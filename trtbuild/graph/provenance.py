@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trtbuild.graph.workspace import RECORDS
+from trtbuild.discovery.folders import RECORDS
 from trtbuild.store.action_cache import ActionCache
 from trtbuild.store.index import Index
 

@@ -24,7 +24,7 @@ from trtbuild.graph.action import (
     differences,
 )
 from trtbuild.graph.advice import with_advice
-from trtbuild.graph.bind import Outputs, bind, options_of, uses_gpu
+from trtbuild.graph.bind import Outputs, as_seen, bind, options_of, uses_gpu
 from trtbuild.graph.choose import Choice
 from trtbuild.graph.decision import Decision, Guard, Listener
 from trtbuild.graph.device import NO_DEVICE, SOME_GPU, Device, demand_gpu, leased
@@ -177,12 +177,13 @@ class Rebuilder:
                 reports = _reports(task, execution.outputs)
                 self.workspace.keep_failure(task, execution.log, reports)
                 raise with_advice(execution.error, task, self.recipe, execution.outputs)
-            if self._bind(task) != before:
+            read = self.cached.as_read(before, execution.discovered)
+            action = as_seen(read, execution.seen, self.recipe.folder)
+            if action is None or self._bind(task) != before:
                 raise StageError(
                     "an input was changed while the stage ran; its result was thrown away",
                     hint="run it again",
                 )
-            action = self.cached.as_read(before, execution.discovered)
             trace = self.cached.record(task, action, execution, self._telling(task, "storing"))
         self._guard(task, action, trace.outputs)
         if not self.cached.restore(task, trace, self._telling(task, "restoring")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from trtbuild.discovery.folders import CACHE, output_folders
 from trtbuild.discovery.names import project_of
 from trtbuild.graph.action import Task
 from trtbuild.graph.bind import input_paths, options_of
@@ -46,17 +47,17 @@ def request_of(
         inputs=inputs,
         folder=folder,
         project=project_of(folder),
-        exclude=(*_outputs(workspace, folder), store.root),
+        exclude=_made(workspace, store, folder),
         environment=environment or {},
         shared=store.root / "shared",
     )
 
 
-def _outputs(workspace: Workspace, folder: Path) -> tuple[Path, ...]:
-    """The folder of outputs, also of other recipes; where the recipe's own files lie in it, as with
-    `--out .`, only what is below its own output, and nothing where they lie there too.
+def _made(workspace: Workspace, store: Store, folder: Path) -> tuple[Path, ...]:
+    """What runs make, but where the recipe's own files lie in it: the outputs of this recipe and
+    those beside them, and what is in the cache.
     """
     root = workspace.root.resolve()
-    if not folder.is_relative_to(root.parent):
-        return (root.parent,)
-    return () if folder.is_relative_to(root) else (root,)
+    outputs = {root, *map(Path, output_folders(root.parent))}
+    made = (*sorted(outputs), *(store.root / name for name in sorted(CACHE)))
+    return tuple(path for path in made if not folder.is_relative_to(path))

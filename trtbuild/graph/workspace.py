@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trtbuild.discovery.folders import RECORDS
 from trtbuild.errors import StoreError
 from trtbuild.graph.action import Reason, ReasonKind, Task
 from trtbuild.store.digest import Digest, canonical_json
 from trtbuild.store.files import copy_file, store_errors, write_file
 from trtbuild.store.memo import Memo
-
-RECORDS = ".trtbuild"
-"""Folder of the records, one per task, below the recipe's output folder."""
 
 IGNORE_ALL = b"# outputs of trtbuild; the recipe is what belongs in the repository\n*\n"
 
@@ -82,7 +80,11 @@ class Workspace:
         write_file(self._record_path(task), canonical_json(document))
 
     def prepare(self) -> None:
-        """Make the folder, with a .gitignore that keeps it out of repositories."""
+        """Make the folder, which its own folder of records, one per task, tells from others, with
+        a .gitignore that keeps it out of repositories. Raises StoreError."""
+        records = self.root / RECORDS
+        with store_errors("cannot make", records):
+            records.mkdir(parents=True, exist_ok=True)
         ignore = self.root / ".gitignore"
         if not ignore.exists():
             write_file(ignore, IGNORE_ALL)

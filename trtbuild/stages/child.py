@@ -2,7 +2,8 @@
 
 Started as `python -m trtbuild.stages.child REQUEST DESCRIPTOR PARENT`, where the descriptor is the
 write end of a pipe, and the parent the id of the process that reads it. Events are JSON lines:
-progress, warning, error, and at last done, which names what the user's own code was seen to read.
+progress, warning, error, and at last done, which names what the user's own code was seen to read
+and says what that was like.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ def main(arguments: list[str]) -> int:
             bug=not full,
         )
         return 1 if full else 3
-    reporter.send(event="done", discovered=watch.discovered(request["options"]))
+    discovered = watch.discovered(request["options"])
+    reporter.send(event="done", discovered=discovered, seen=watch.seen())
     return 0
 
 

@@ -1,7 +1,8 @@
-"""Gives a stage the same addresses in every process, since the bytes of an engine depend on them.
+"""Gives a stage the same environment and addresses in every process, whatever the shell has.
 
-TensorRT-RTX keeps tensors in tables ordered by address: of a small classifier no two builds had the
-same bytes. `trtbuild.trt.apart` does the rest of what brings them together.
+The bytes of an engine depend on addresses: TensorRT-RTX keeps tensors in tables ordered by
+address, and of a small classifier no two builds had the same bytes. `trtbuild.trt.apart` does the
+rest of what brings them together.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 ADDR_NO_RANDOMIZE = 0x0040000  # linux/personality.h
 ASK_PERSONALITY = 0xFFFFFFFF  # personality(2): changes nothing, and says what is set
@@ -39,6 +40,37 @@ LOOKED_FOR = (
 )
 """How the names begin of what Python, CUDA, TensorRT and the loader take from the environment."""
 
+MATHEMATICS = frozenset(
+    {
+        *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+        *("CUBLAS_EMULATE_SINGLE_PRECISION", "CUBLAS_EMULATE_DOUBLE_PRECISION"),
+        *("CUBLAS_EMULATION_STRATEGY", "CUBLAS_EMULATION_SPECIAL_VALUES_SUPPORT"),
+        *("CUBLAS_FIXEDPOINT_EMULATION_MANTISSA_BIT_COUNT", "TORCH_CUDNN_V8_API_DISABLED"),
+        *("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
+        *("PYTORCH_JIT", "TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"),
+    }
+)
+"""By what libraries under a stage compute otherwise, or trace other graphs: a recipe's precisions
+say what is meant. Those that choose instructions of a CPU stay, as another CPU would choose too."""
+
+INTERPRETER = frozenset(
+    {
+        *("PYTHONOPTIMIZE", "PYTHONDEVMODE", "PYTHONDEBUG", "PYTHONINSPECT", "PYTHONVERBOSE"),
+        *("PYTHONWARNINGS", "PYTHONWARNDEFAULTENCODING", "PYTHONASYNCIODEBUG", "PYTHONMALLOC"),
+        *("PYTHONMALLOCSTATS", "PYTHONTRACEMALLOC", "PYTHONPROFILEIMPORTTIME", "PYTHONBREAKPOINT"),
+        *("PYTHONIOENCODING", "PYTHONCOERCECLOCALE", "PYTHONCASEOK", "PYTHONINTMAXSTRDIGITS"),
+        *("PYTHONNODEBUGRANGES", "PYTHON_GIL", "PYTHON_JIT", "PYTHON_CPU_COUNT"),
+        *("PYTHON_FROZEN_MODULES", "PYTHON_THREAD_INHERIT_CONTEXT"),
+        "PYTHON_CONTEXT_AWARE_WARNINGS",
+    }
+)
+"""By what Python runs the same code otherwise (docs.python.org/3/using/cmdline.html); those that
+say where modules are stay."""
+
+IN_KEYS = ("CUBLAS_WORKSPACE_CONFIG", COMPILER_OPTIONS)
+"""What decides a result and must be left to a user: PyTorch's deterministic algorithms ask for the
+first. Where one is set, it is in the key of what runs on a GPU or builds."""
+
 
 @contextlib.contextmanager
 def fixed_addresses() -> Iterator[None]:
@@ -58,13 +90,14 @@ def fixed_addresses() -> Iterator[None]:
 
 
 def stage_environment(module: str, backend: object) -> dict[str, str]:
-    """The environment of a stage's process: ours, but for what makes builds differ.
+    """The environment of a stage's process: ours, but for what makes stages differ.
 
     Options of the heap and the compiler that are set already stay: what is given twice holds as
     given last. A builder of TensorRT-RTX, in which no code of the user's runs, gets only what it
     may look for: the rest, such as where a shell was before, would move what it orders by address.
     """
-    given = dict(os.environ)
+    dropped = MATHEMATICS | INTERPRETER
+    given = {name: value for name, value in os.environ.items() if name not in dropped}
     if module not in BUILDERS:
         return given
     tunables = (given.get("GLIBC_TUNABLES"), NO_THREAD_CACHES)
@@ -73,6 +106,11 @@ def stage_environment(module: str, backend: object) -> dict[str, str]:
         given = {name: given[name] for name in sorted(given) if name.startswith(LOOKED_FOR)}
         given[COMPILER_OPTIONS] = " ".join(filter(None, options))
     return {**given, "GLIBC_TUNABLES": ":".join(filter(None, tunables))}
+
+
+def facts_of(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What of an environment is in the keys of stages, as toolchain facts."""
+    return tuple((f"env:{name}", environment[name]) for name in IN_KEYS if name in environment)
 
 
 def are_addresses_fixed() -> bool:
