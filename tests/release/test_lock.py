@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -111,6 +112,26 @@ def test_other_weights_are_a_difference_of_the_input_s_digest(
     error = capsys.readouterr().err
     assert "export.inputs.onnx: " in error
     assert "reference.inputs.onnx: " in error
+
+
+def test_an_action_key_that_is_not_that_of_its_block_is_a_difference(
+    locked: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = locked.folder / "tiny.lock"
+    before = lock.read_bytes()
+    lock.write_text(re.sub(r"action: [0-9a-f]{64}", f"action: {'0' * 64}", lock.read_text()))
+    commit(locked)
+    for command in (
+        ["lock", "--check", "tiny.yaml"],
+        ["run", "--locked", "tiny.yaml"],
+        ["release", "tiny.yaml", "-o", "../out", "--allow", "unsigned,unverified"],
+    ):
+        assert cli(locked, monkeypatch, *command) == ExitCode.DIFFERENT
+        error = capsys.readouterr().err
+        assert "build:fp32.action: 000000000000 -> " in error
+        assert "trtbuild lock tiny.yaml" in error
+    assert cli(locked, monkeypatch, "lock", "tiny.yaml") == ExitCode.DONE
+    assert lock.read_bytes() == before
 
 
 def test_a_locked_run_restores_what_was_locked(
