@@ -166,11 +166,14 @@ def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
     from trtbuild.report.cache import collection_document, meter, print_collection
     from trtbuild.store.files import file_lock
     from trtbuild.store.gc import Limits, collect, plan_collection, read_entries
+    from trtbuild.store.roots import note_registered
 
     root = _existing(values)
     limits = Limits(values["cache_max_size"], values["cache_max_age"])
     with file_lock(root / "locks" / "gc"):
         entries, damaged = read_entries(root)
+        if not options.dry_run:
+            note_registered(root)
         kept = _kept(root, options.keep_locked)
         collection = plan_collection(root, entries, damaged, limits, kept)
         if not options.dry_run:
@@ -258,15 +261,15 @@ def _exchanged(
 
 def _kept(root: Path, place: Path | None) -> Keep:
     """What lock files keep: those that were registered with the cache, and those of a place."""
-    from trtbuild.store.roots import keep, lock_files, registered
+    from trtbuild.store.roots import Keep, keep, keep_registered, lock_files
 
     if place is None:
-        return keep(registered(root))
+        return keep_registered(root)
     found = [place] if place.is_file() else lock_files(place)
     if not found:
         what = "no lock file is at or below it" if place.is_dir() else "there is no such folder"
         raise UsageError(f"--keep-locked {place} keeps nothing: {what}")
-    return keep([*registered(root), *found])
+    return Keep(keep_registered(root).names | keep(found).names)
 
 
 def _existing(values: Values) -> Path:

@@ -102,7 +102,11 @@ def make_lock(rebuilder: Rebuilder, previous: Lock | None) -> Lock:
         outcome = rebuilder.outcomes[task_id]
         before = previous.tasks.get(task_id) if previous else None
         if outcome.verdict is Verdict.SKIPPED and rebuilder.lacks_device(task):
-            if before is not None and key_of(before) == before.key and _of_the_same(before, rebuilder, task_id):
+            if (
+                before is not None
+                and key_of(before) == before.key
+                and _of_the_same(before, rebuilder, task_id)
+            ):
                 tasks[task_id] = before
             continue
         if not outcome.key:

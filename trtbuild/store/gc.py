@@ -20,7 +20,7 @@ from typing import NamedTuple
 from trtbuild.store.action_cache import MARK_SECONDS
 from trtbuild.store.files import file_lock, store_errors
 from trtbuild.store.index import Entry, Found, Index, names_in, scan
-from trtbuild.store.roots import Keep, oldest_run
+from trtbuild.store.roots import Keep, oldest_run, remove_ended_runs
 from trtbuild.store.scratch import sweep
 
 RECENT_SECONDS = 3600
@@ -115,6 +115,7 @@ def collect(
     What killed processes left half made goes too. Raises StoreError.
     """
     sweep(root)
+    remove_ended_runs(root)
     doomed: list[Entry | Found] = [*collection.traces, *collection.damaged]
     traces = [(_trace_path(root, trace.key), trace.size_bytes) for trace in doomed]
     total = len(traces) + len(collection.blobs)
