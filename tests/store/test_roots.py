@@ -134,5 +134,6 @@ def test_a_lock_file_that_cannot_be_read_stops_a_collection() -> None:
         result = as_nobody("cache", "gc", "--cache", root)
         assert result.returncode == ExitCode.FAILED, result.stderr
         assert f"{lock}: cannot read a lock file: Permission denied" in result.stderr
+        assert "hint: make it readable" in result.stderr
         assert state(root) == before
         lock.parent.chmod(0o755)

@@ -23,18 +23,22 @@ LARGE_BYTES = 64 << 20
 
 
 @contextlib.contextmanager
-def store_errors(what: str, path: Path) -> Iterator[None]:
+def store_errors(what: str, path: Path, *, reading: bool = False) -> Iterator[None]:
     """Turn an OSError into a StoreError that names the file and, if it is known, the remedy."""
     try:
         yield
     except OSError as error:
         raise StoreError(
-            f"{what}: {error.strerror or error}", where=str(path), hint=_remedy(error)
+            f"{what}: {error.strerror or error}",
+            where=str(path),
+            hint=_remedy(error, reading=reading),
         ) from error
 
 
-def _remedy(error: OSError) -> str:
+def _remedy(error: OSError, *, reading: bool) -> str:
     match error.errno:
+        case errno.EACCES | errno.EPERM if reading:
+            return "make it readable, and the folders above it"
         case errno.ENOSPC | errno.EDQUOT:
             return "free some space, or use another folder (--cache DIR, --out DIR)"
         case errno.EACCES | errno.EPERM | errno.EROFS:

@@ -58,7 +58,7 @@ def registrations(root: Path) -> list[Registration]:
     """The lock files that were registered; changes nothing. Raises StoreError."""
     folder = root / "roots"
     found = []
-    with store_errors("cannot read which lock files are registered", folder):
+    with store_errors("cannot read which lock files are registered", folder, reading=True):
         try:
             entries = sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208 - glob() passes over what it cannot read
         except FileNotFoundError:
@@ -131,7 +131,7 @@ def keep(lock_paths: Iterable[Path]) -> Keep:
 
 def _names_in(path: Path) -> frozenset[str] | None:
     """Every sha256 in a file, None where there is none. Raises StoreError."""
-    with store_errors("cannot read a lock file", path):
+    with store_errors("cannot read a lock file", path, reading=True):
         try:
             data = path.read_bytes() if path.stat().st_size <= LARGEST_LOCK else None
         except (FileNotFoundError, NotADirectoryError):
