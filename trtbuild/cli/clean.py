@@ -35,7 +35,9 @@ def _cleaned(folder: Path) -> str:
     if not folder.is_dir():
         raise UsageError("this is a file, not a folder of outputs", where=str(folder), hint=remedy)
     if not is_ours(folder):
-        raise UsageError("this was not made by trtbuild", where=str(folder), hint=remedy)
+        raise UsageError(
+            "this has no mark of trtbuild (.trtbuild, .gitignore)", where=str(folder), hint=remedy
+        )
     left = remove_made(folder)
     if not left:
         return "removed"

@@ -37,11 +37,11 @@ _NAMES = _names()
 
 
 def is_ours(root: Path) -> bool:
-    """Whether an output folder is trtbuild's: by its records, by its .gitignore, or because it
-    holds nothing else, as where both were lost on the way from another machine.
+    """Whether an output folder is trtbuild's: by its records, by its .gitignore, or because there
+    is no file in it. Names alone say nothing: other tools write engine.plan and model.onnx too.
     """
     marked = (root / RECORDS).is_dir() or _is_our_ignore(root / ".gitignore")
-    return marked or not any(not made for _, made in _files(root))
+    return marked or not any(_files(root))
 
 
 def remove_made(root: Path) -> int:
