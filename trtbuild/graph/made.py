@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from trtbuild.graph.choose import ENGINE, FILE, FOLDER
-from trtbuild.graph.workspace import IGNORE_ALL, RECORDS, failed_name
+from trtbuild.graph.workspace import IGNORE_ALL, LOCK, RECORDS, failed_name
 from trtbuild.recipe.precision_section import DEFAULTS
 from trtbuild.stages import STAGES
 from trtbuild.store.files import store_errors
@@ -84,7 +84,7 @@ def _is_made(root: Path, path: Path) -> bool:
     if folder == ".":
         return path.name == LEVELS or (path.name == ".gitignore" and _is_our_ignore(path))
     if folder == RECORDS:
-        return path.suffix == ".json"
+        return path.suffix == ".json" or path.name == LOCK
     return path.name in _NAMES and (folder in _FOLDERS or _TURNS.fullmatch(folder) is not None)
 
 

@@ -18,6 +18,9 @@ from trtbuild.store.memo import Memo
 RECORDS = ".trtbuild"
 """Folder of the records, one per task, below the recipe's output folder."""
 
+LOCK = "lock"
+"""The file among the records that a run holds a lock on."""
+
 IGNORE_ALL = b"# outputs of trtbuild; the recipe is what belongs in the repository\n*\n"
 
 
@@ -81,8 +84,16 @@ class Workspace:
             document |= {"entry": record.entry, "accepted": list(record.accepted)}
         write_file(self._record_path(task), canonical_json(document))
 
+    def mark(self) -> None:
+        """Have the folder ignored by repositories, where it can be written to."""
+        with contextlib.suppress(StoreError):
+            self.prepare()
+
     def prepare(self) -> None:
-        """Make the folder, with a .gitignore that keeps it out of repositories."""
+        """Make the folder, with a .gitignore that keeps it out of repositories.
+
+        Raises StoreError.
+        """
         ignore = self.root / ".gitignore"
         if not ignore.exists():
             write_file(ignore, IGNORE_ALL)

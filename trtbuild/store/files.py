@@ -64,30 +64,30 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def copy_file(source: Path, destination: Path, progress: Done | None = None) -> None:
+def copy_file(source: Path, destination: Path, progress: Done | None = None) -> os.stat_result:
     """Copy a file into place by reflink where the file system can, else by bytes.
 
     The copy is private to the caller: writable, and independent of the source. `progress` is told
-    the fraction that is done of a large file. Raises StoreError.
+    the fraction that is done of a large file. Gives the status of the copy, whatever may have been
+    put in its place since. Raises StoreError.
     """
-    with (
-        _in_place_of(destination) as temporary,
-        source.open("rb") as reader,
+    with _in_place_of(destination) as temporary:
         # Opened once: ext4 writes out at once what was truncated, even from nothing.
-        temporary.open("wb") as writer,
-    ):
-        if not _reflink(reader, writer):
-            _copy_bytes(reader, writer, progress)
+        with source.open("rb") as reader, temporary.open("wb") as writer:
+            if not _reflink(reader, writer):
+                _copy_bytes(reader, writer, progress)
+        return _put(temporary, destination)
 
 
-def link_file(source: Path, destination: Path) -> None:
+def link_file(source: Path, destination: Path) -> os.stat_result:
     """Make `destination` another name of a file, which nobody may write to; copy where the file
-    system cannot. Raises StoreError."""
+    system cannot. Gives its status. Raises StoreError."""
     try:
         with _in_place_of(destination) as temporary:
             os.link(source, temporary)
+            return _put(temporary, destination)
     except StoreError:
-        copy_file(source, destination)  # another device, or too many links
+        return copy_file(source, destination)  # another device, or too many links
 
 
 @contextlib.contextmanager
@@ -98,9 +98,18 @@ def _in_place_of(destination: Path) -> Iterator[Path]:
         temporary = temporary_beside(destination)
         try:
             yield temporary
-            temporary.replace(destination)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _put(temporary: Path, destination: Path) -> os.stat_result:
+    """Rename a file into place; its status after that, since a rename changes it."""
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        temporary.replace(destination)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def temporary_beside(path: Path) -> Path:

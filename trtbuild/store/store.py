@@ -147,6 +147,10 @@ class Store:
         index.add(key)
         index.close()
 
+    def at_close(self, action: Callable[[int], None], descriptor: int) -> None:
+        """Have something done with a descriptor when this run has ended."""
+        self._run.callback(action, descriptor)
+
     def close(self) -> None:
         """Release the memo, and say that this run has ended."""
         self._run.close()
