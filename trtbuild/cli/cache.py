@@ -193,7 +193,11 @@ def _push(options: argparse.Namespace, values: Values) -> ExitCode:
         if remote.read_only:
             raise UsageError("the remote cache is only read (remote_mode)")
         uploader = Uploader(store.root, store.cas, store.actions, remote)
-        wanted = remote.lacking([entry.key for entry in read_entries(store.root)[0]])
+        entries, _ = read_entries(store.root)
+        wanted = remote.lacking([entry.key for entry in entries])
+        if wrong := uploader.wrong():  # also of traces that it has
+            repairing = {entry.key for entry in entries if not wrong.isdisjoint(entry.hashes)}
+            wanted += sorted(repairing - set(wanted))
         done = 0
         for key in _metered("pushing", wanted):
             done += not remote.is_off("write") and uploader.upload(key)

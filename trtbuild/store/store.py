@@ -119,6 +119,8 @@ class Store:
             for number, digest in enumerate(lacking):
                 file = folder / str(number)
                 if self.remote is None or not self.remote.fetch(digest, file, progress):
+                    if self._uploader is not None:
+                        self._uploader.note_wrong()
                     return False
                 fetched.append((file, digest))
             with self.in_use():
