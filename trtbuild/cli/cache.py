@@ -277,8 +277,12 @@ def _kept(root: Path, place: Path | None) -> Keep:
 
 
 def _existing(values: Values) -> Path:
+    from trtbuild.store.files import store_errors
+
     root: Path = values["cache"]
-    if not root.is_dir():
+    with store_errors("cannot read the cache", root, reading=True):
+        there = root.is_dir()
+    if not there:
         raise UsageError(f"there is no cache at {root}", hint="`trtbuild run` makes one")
     return root
 

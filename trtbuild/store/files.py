@@ -17,6 +17,8 @@ from trtbuild.store.digest import Done
 FICLONE = 0x40049409
 """ioctl that makes a file share another's extents (linux/fs.h); refused where unsupported."""
 
+REPAIR = "have `trtbuild cache verify --repair` remove it where it is the cache's"
+
 COPY_BYTES = 32 << 20
 LARGE_BYTES = 64 << 20
 """From this size on a copy takes long enough to show how far it is."""
@@ -45,8 +47,22 @@ def _remedy(error: OSError, *, reading: bool) -> str:
             return "make the folder writable, or use another one (--cache DIR, --out DIR)"
         case errno.ENOTDIR | errno.EEXIST:
             return "a file stands where a folder is needed; move it away"
+        case errno.EISDIR:
+            return f"a folder stands where a file is needed; move it away, or {REPAIR}"
         case _:
             return ""
+
+
+def names_below(folder: Path | str) -> list[str]:
+    """The names in a folder, none where there is no folder. Raises StoreError.
+
+    Path.glob passes over what it cannot read, as if nothing were there.
+    """
+    with store_errors("cannot read the cache", Path(folder), reading=True):
+        try:
+            return os.listdir(folder)  # noqa: PTH208 - names only
+        except FileNotFoundError:
+            return []
 
 
 def write_file(path: Path, data: bytes) -> None:

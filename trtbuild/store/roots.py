@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trtbuild.errors import StoreError
-from trtbuild.store.files import file_lock, store_errors, write_file
+from trtbuild.store.files import file_lock, names_below, store_errors, write_file
 
 LARGEST_LOCK = 64 << 20
 
@@ -59,11 +59,7 @@ def registrations(root: Path) -> list[Registration]:
     folder = root / "roots"
     found = []
     with store_errors("cannot read which lock files are registered", folder, reading=True):
-        try:
-            entries = sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208 - glob() passes over what it cannot read
-        except FileNotFoundError:
-            return []
-        for entry in entries:
+        for entry in sorted(name for name in names_below(folder) if not name.startswith(".")):
             path, _, rest = (folder / entry).read_bytes().partition(b"\0")
             since, _, names = rest.decode().partition("\0")
             missing = float(since) if since else None
@@ -144,7 +140,7 @@ def _names_in(path: Path) -> frozenset[str] | None:
 def oldest_run(root: Path) -> float | None:
     """When the oldest run that is still going began, as Unix time; None where there is none."""
     begun = []
-    for path in (root / "runs").glob("*"):
+    for path in map((root / "runs").joinpath, names_below(root / "runs")):
         with contextlib.suppress(OSError), file_lock(path, wait=False) as got:
             if not got:
                 begun.append(path.stat().st_mtime)
@@ -153,7 +149,7 @@ def oldest_run(root: Path) -> float | None:
 
 def remove_ended_runs(root: Path) -> None:
     """Remove what runs that were killed left to show that they go on."""
-    for path in (root / "runs").glob("*"):
+    for path in map((root / "runs").joinpath, names_below(root / "runs")):
         with contextlib.suppress(OSError), file_lock(path, wait=False) as got:
             if got:
                 path.unlink(missing_ok=True)
