@@ -57,16 +57,35 @@ def test_clean_takes_the_folder_that_the_settings_name(project: Project) -> None
     assert not (project.folder / "elsewhere" / "tiny").exists()
 
 
-@pytest.mark.parametrize("lost", [(".trtbuild",), (".gitignore",), (".trtbuild", ".gitignore")])
-def test_a_folder_that_lost_its_marks_is_still_ours(
-    project: Project, exported: Path, lost: tuple[str, ...]
+@pytest.mark.parametrize("lost", [".trtbuild", ".gitignore"])
+def test_a_folder_that_lost_one_of_its_marks_is_still_ours(
+    project: Project, exported: Path, lost: str
 ) -> None:
-    for name in lost:
-        path = exported / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path = exported / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert set(project.run("--only", "surgery").verdicts().values()) == {"UP_TO_DATE"}
     assert project.trtbuild("clean", "tiny.yaml").code == 0
     assert not exported.exists()
+
+
+def test_files_of_the_same_names_are_not_taken_for_our_own(project: Project) -> None:
+    project.tiny()
+    mine = {
+        project.folder / "out/tiny" / name for name in ("fp32/engine.plan", "export/model.onnx")
+    }
+    for path in mine:
+        path.parent.mkdir(parents=True)
+        path.write_text("made by somebody else")
+    for command in ("run", "plan", "lock", "clean"):
+        result = project.trtbuild(command, "tiny.yaml", "--out", "out")
+        assert result.code == 2, command
+        assert "no mark of trtbuild" in result.err
+        assert "remove" in result.err
+    assert {path.read_text() for path in mine} == {"made by somebody else"}
+    assert {path for path in (project.folder / "out").rglob("*") if path.is_file()} == mine
+    for path in mine:
+        path.unlink()
+    assert project.run("--only", "export", "--out", "out").code == 0
 
 
 def test_a_run_does_not_write_into_a_folder_that_is_not_its_own(project: Project) -> None:
@@ -80,7 +99,7 @@ def test_a_run_does_not_write_into_a_folder_that_is_not_its_own(project: Project
         assert "--out DIR" in result.err
     result = project.trtbuild("clean", "tiny.yaml", "--out", ".")
     assert (result.code, result.out) == (2, "")
-    assert "onnx: this was not made by trtbuild" in result.err
+    assert "onnx: this has no mark of trtbuild" in result.err
     assert [path.name for path in (project.folder / "onnx").iterdir()] == [Path(model).name]
 
 

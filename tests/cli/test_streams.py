@@ -12,7 +12,7 @@ import pytest
 from tests.project import RECIPE, Project, Result
 from trtbuild.cli import main
 from trtbuild.errors import ExitCode
-from trtbuild.store.roots import registered
+from trtbuild.store.roots import registrations
 
 
 def shell(project: Project, line: str, *arguments: str) -> Result:
@@ -79,7 +79,7 @@ def test_a_path_that_is_no_utf8_can_be_shown_and_written(project: Project) -> No
     locked = project.trtbuild("lock", name, **strict)
     assert (locked.code, locked.err) == (0, "")
     lock = project.folder / os.fsdecode(b"tiny-\xff.lock")
-    assert registered(project.cache) == [lock]
+    assert [found.path for found in registrations(project.cache)] == [lock]
 
 
 def test_a_folder_that_is_no_utf8_can_be_planned(project: Project) -> None:

@@ -50,6 +50,11 @@ def test_what_was_released_stays_while_the_lock_is_there(
     assert restored(forgotten)
     (forgotten.folder / "tiny.lock").unlink()
     collect_all_that_may_go(forgotten)
+    assert restored(forgotten), "it may come back with another branch"
+    (entry,) = (forgotten.cache / "roots").iterdir()
+    path, _, names = entry.read_bytes().split(b"\0")
+    entry.write_bytes(b"\0".join((path, b"%d" % (time.time() - 31 * 86400), names)))
+    collect_all_that_may_go(forgotten)
     assert not restored(forgotten)
 
 

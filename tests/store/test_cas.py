@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from trtbuild.errors import StoreError
+from trtbuild.store import cas
 from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes, digest_of_file
 from trtbuild.store.store import Store
 
@@ -108,3 +109,20 @@ def test_canonical_json_has_one_text_per_value() -> None:
     assert canonical_json({"b": 1, "a": [1.5, "é"]}) == '{"a":[1.5,"é"],"b":1}'.encode()
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(float("nan"))
+
+
+def test_what_another_process_put_in_the_place_of_a_copy_is_not_taken_for_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = stored(store, tmp_path, b"engine")
+    copy, theirs = cas.copy_file, tmp_path / "theirs"
+
+    def overtaken(source: Path, destination: Path, *rest: object) -> os.stat_result:
+        status = copy(source, destination)
+        theirs.write_bytes(b"others")
+        theirs.replace(destination)
+        return status
+
+    monkeypatch.setattr(cas, "copy_file", overtaken)
+    assert store.cas.materialise(digest, tmp_path / "out")
+    assert store.memo.digest(tmp_path / "out") == digest_of_bytes(b"others")

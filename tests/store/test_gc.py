@@ -14,7 +14,7 @@ import pytest
 from tests.store.entries import action, put, set_age
 from trtbuild.store.files import file_lock
 from trtbuild.store.gc import Collection, Limits, collect, plan_collection, read_entries
-from trtbuild.store.roots import Keep, keep, lock_files, register, registered
+from trtbuild.store.roots import Keep, keep, lock_files
 from trtbuild.store.store import Store
 
 DAY = 86400.0
@@ -129,18 +129,6 @@ def test_what_a_lock_file_names_stays(store: Store, tmp_path: Path, by: str) -> 
     assert store.actions.lookup(key) is not None
     assert store.cas.verified(trace.outputs[0][1])
     assert store.actions.lookup(lost) is None
-
-
-def test_a_registered_lock_file_counts_while_it_exists(store: Store, tmp_path: Path) -> None:
-    lock = tmp_path / "a.lock"
-    lock.write_text("")
-    register(store.root, lock)
-    register(store.root, lock)
-    assert registered(store.root) == [lock]
-    lock.unlink()
-    assert registered(store.root) == []
-    lock.write_text("")
-    assert registered(store.root) == [], "forgotten once it was gone"
 
 
 def test_blobs_that_nothing_names_go_once_they_are_old(store: Store, tmp_path: Path) -> None:

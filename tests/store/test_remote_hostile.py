@@ -11,8 +11,11 @@ import pytest
 
 from tests.store.entries import action, put
 from tests.store.machines import DATA
+from trtbuild.cli import main
+from trtbuild.errors import ExitCode
 from trtbuild.store.action_cache import encode_trace
 from trtbuild.store.digest import Digest, digest_of_bytes
+from trtbuild.store.upload import Journal
 
 
 def served_trace(folder: Path, key: str, document: dict[str, Any]) -> None:
@@ -100,8 +103,9 @@ def test_more_sets_of_files_than_there_can_be_are_cut() -> None:
     assert len(decode_discovered(json.dumps([["a"]] * 10_000).encode())) == DISCOVERED_SETS
 
 
+@pytest.mark.parametrize("by", ["the run", "a later process", "cache push"])
 def test_wrong_bytes_in_the_remote_are_replaced_by_who_finds_them(
-    machines: Any, tmp_path: Path
+    machines: Any, tmp_path: Path, by: str
 ) -> None:
     url = f"file://{tmp_path}/shared"
     first = machines("first", url)
@@ -111,10 +115,20 @@ def test_wrong_bytes_in_the_remote_are_replaced_by_who_finds_them(
     blob = tmp_path / "shared/cas" / digest.hash[:2] / digest.hash[2:]
     blob.write_bytes(bytes(digest.size_bytes))
     second = machines("second", url)
+    root = second.store.root
     assert not second.pull(key)
     put(second.store, action(1), DATA)  # so it was made here
-    assert second.push(key)
+    if by == "the run":
+        assert second.push(key)
+    elif by == "a later process":
+        second.store.close()
+        assert machines("second", url).push(key)
+    else:
+        second.store.close()
+        push = ["cache", "push", "--remote", url, "--cache", str(root)]
+        assert main(push) == ExitCode.DONE
     assert machines("third", url).pull(key)
+    assert Journal(root, url).wrong() == set()
 
 
 def test_a_trace_without_end_is_refused(

@@ -170,11 +170,14 @@ def _gc(options: argparse.Namespace, values: Values) -> ExitCode:
     from trtbuild.report.cache import collection_document, meter, print_collection
     from trtbuild.store.files import file_lock
     from trtbuild.store.gc import Limits, collect, plan_collection, read_entries
+    from trtbuild.store.roots import note_registered
 
     root = _existing(values)
     limits = Limits(values["cache_max_size"], values["cache_max_age"])
     with file_lock(root / "locks" / "gc"):
         entries, damaged = read_entries(root)
+        if not options.dry_run:
+            note_registered(root)
         kept = _kept(root, options.keep_locked)
         collection = plan_collection(root, entries, damaged, limits, kept)
         if not options.dry_run:
@@ -194,7 +197,11 @@ def _push(options: argparse.Namespace, values: Values) -> ExitCode:
         if remote.read_only:
             raise UsageError("the remote cache is only read (remote_mode)")
         uploader = Uploader(store.root, store.cas, store.actions, remote)
-        wanted = remote.lacking([entry.key for entry in read_entries(store.root)[0]])
+        entries, _ = read_entries(store.root)
+        wanted = remote.lacking([entry.key for entry in entries])
+        if wrong := uploader.wrong():  # also of traces that it has
+            repairing = {entry.key for entry in entries if not wrong.isdisjoint(entry.hashes)}
+            wanted += sorted(repairing - set(wanted))
         done = 0
         for key in _metered("pushing", wanted):
             done += not remote.is_off("write") and uploader.upload(key)
@@ -262,20 +269,24 @@ def _exchanged(
 
 def _kept(root: Path, place: Path | None) -> Keep:
     """What lock files keep: those that were registered with the cache, and those of a place."""
-    from trtbuild.store.roots import keep, lock_files, registered
+    from trtbuild.store.roots import Keep, keep, keep_registered, lock_files
 
     if place is None:
-        return keep(registered(root))
+        return keep_registered(root)
     found = [place] if place.is_file() else lock_files(place)
     if not found:
         what = "no lock file is at or below it" if place.is_dir() else "there is no such folder"
         raise UsageError(f"--keep-locked {place} keeps nothing: {what}")
-    return keep([*registered(root), *found])
+    return Keep(keep_registered(root).names | keep(found).names)
 
 
 def _existing(values: Values) -> Path:
+    from trtbuild.store.files import store_errors
+
     root: Path = values["cache"]
-    if not root.is_dir():
+    with store_errors("cannot read the cache", root, reading=True):
+        there = root.is_dir()
+    if not there:
         raise UsageError(f"there is no cache at {root}", hint="`trtbuild run` makes one")
     return root
 

@@ -20,6 +20,7 @@ from trtbuild.release.conditions import ALLOWANCES, REQUIREMENTS
 from trtbuild.release.lock import lock_path
 from trtbuild.release.locked import require_current
 from trtbuild.release.make import Order, make_release
+from trtbuild.release.start import start_of
 from trtbuild.report.terminal import print_outcomes
 from trtbuild.store.roots import register
 
@@ -73,6 +74,7 @@ def main(options: argparse.Namespace) -> ExitCode:
         from trtbuild.release.signing import read_private_key
 
         key = read_private_key(options.key)
+    starts = [start_of(recipe) for recipe in options.recipes]
     with listening(verbose=False) as listener, open_session(options, listener) as session:
         guards = require_current(session.rebuilders)
         done = run_session(session)
@@ -82,6 +84,7 @@ def main(options: argparse.Namespace) -> ExitCode:
             return ExitCode.DIFFERENT if refused else ExitCode.FAILED
         made = make_release(
             guards,
+            starts,
             Order(
                 target=options.output,
                 with_onnx=options.onnx,

@@ -8,22 +8,18 @@ ends. The file says who holds it; what it says is only shown, never trusted.
 from __future__ import annotations
 
 import fcntl
-import getpass
-import json
 import os
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
 from trtbuild.cuda.probe import DeviceFacts
 from trtbuild.errors import StageError, UsageError
 from trtbuild.store.files import is_named
+from trtbuild.store.holder import Holder, forget_holder, holder_of, note_holder
 
 FOLDER_VARIABLE = "TRTBUILD_LEASES"  # a folder that containers of one machine share, say
 _FOLDERS = ("/run/lock", "/tmp", "/dev/shm")  # noqa: S108 - shared on purpose; opened safely below
@@ -33,19 +29,6 @@ out what is locked; logind empties /dev/shm of a user's files when their last se
 """
 
 _POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lease, as they wrote it down."""
-
-    pid: int
-    user: str
-    command: str
-    since: str  # local time, ISO 8601
-
-    def __str__(self) -> str:
-        return f"pid {self.pid} (user {self.user}, since {self.since}): {self.command}"
 
 
 class Lease:
@@ -62,7 +45,7 @@ class Lease:
     def release(self) -> None:
         """Gives the GPU back; a second call does nothing."""
         if self._descriptor >= 0:
-            _write(self._descriptor, b"")
+            forget_holder(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -122,17 +105,13 @@ def try_acquire(device: DeviceFacts, folder: Path | None = None) -> Lease | None
         if is_named(descriptor, path):
             break
         os.close(descriptor)  # a cleaner removed it after it was opened
-    _write(descriptor, json.dumps(asdict(_myself())).encode())
+    note_holder(descriptor)
     return Lease(device, descriptor)
 
 
 def holder(device: DeviceFacts, folder: Path | None = None) -> Holder | None:
     """Who wrote themselves into a device's lock file last; None where nobody did."""
-    try:
-        record = json.loads(lease_file(device, folder).read_bytes())
-        return Holder(**record)
-    except (OSError, ValueError, TypeError):  # no file yet, half written, or not ours
-        return None
+    return holder_of(lease_file(device, folder))
 
 
 def lease_folder() -> Path:
@@ -182,20 +161,3 @@ def _open(path: Path) -> int:
         f"the GPU's lock file {path} cannot be opened: {failure.strerror if failure else ''}",
         hint=f"set {FOLDER_VARIABLE} to a folder that all users of this GPU can write to",
     ) from failure
-
-
-def _write(descriptor: int, record: bytes) -> None:
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, record, 0)
-    except OSError:
-        return  # opened for reading: the lock holds, only its note is missing
-
-
-def _myself() -> Holder:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry in the password file
-        user = str(os.getuid())
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
-    return Holder(os.getpid(), user, " ".join(sys.orig_argv)[:200], now)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trtbuild.discovery.folders import RECORDS
 from trtbuild.graph.choose import ENGINE, FILE, FOLDER
-from trtbuild.graph.workspace import IGNORE_ALL, failed_name
+from trtbuild.graph.workspace import IGNORE_ALL, LOCK, failed_name
 from trtbuild.recipe.precision_section import DEFAULTS
 from trtbuild.stages import STAGES
 from trtbuild.store.files import store_errors
@@ -38,11 +38,11 @@ _NAMES = _names()
 
 
 def is_ours(root: Path) -> bool:
-    """Whether an output folder is trtbuild's: by its records, by its .gitignore, or because it
-    holds nothing else, as where both were lost on the way from another machine.
+    """Whether an output folder is trtbuild's: by its records, by its .gitignore, or because there
+    is no file in it. Names alone say nothing: other tools write engine.plan and model.onnx too.
     """
     marked = (root / RECORDS).is_dir() or _is_our_ignore(root / ".gitignore")
-    return marked or not any(not made for _, made in _files(root))
+    return marked or not any(_files(root))
 
 
 def remove_made(root: Path) -> int:
@@ -85,7 +85,7 @@ def _is_made(root: Path, path: Path) -> bool:
     if folder == ".":
         return path.name == LEVELS or (path.name == ".gitignore" and _is_our_ignore(path))
     if folder == RECORDS:
-        return path.suffix == ".json"
+        return path.suffix == ".json" or path.name == LOCK
     return path.name in _NAMES and (folder in _FOLDERS or _TURNS.fullmatch(folder) is not None)
 
 

@@ -11,8 +11,8 @@ from trtbuild.graph.rebuild import Rebuilder
 
 
 def check_places(rebuilders: Iterable[Rebuilder]) -> None:
-    """Raise a RecipeError with every recipe whose output folder holds what is not trtbuild's, or
-    is another recipe's too.
+    """Raise a RecipeError with every recipe whose output folder holds what may not be trtbuild's,
+    or is another recipe's too.
     """
     problems = []
     taken: dict[str, Rebuilder] = {}
@@ -28,7 +28,8 @@ def check_places(rebuilders: Iterable[Rebuilder]) -> None:
         elif found := _in_the_way(rebuilder):
             problems.append(
                 f"{place}: the outputs would go to {rebuilder.workspace.root}, {found}\n"
-                "  hint: give the recipe another name, or choose another place with --out DIR"
+                "  hint: give the recipe another name, choose another place with --out DIR, or "
+                "remove the folder if nothing in it is needed"
             )
     if problems:
         raise RecipeError(tuple(problems))
@@ -40,4 +41,6 @@ def _in_the_way(rebuilder: Rebuilder) -> str:
         return ""
     if not root.is_dir():
         return "which is a file"
-    return "" if is_ours(root) else "which holds files that trtbuild did not make"
+    return (
+        "" if is_ours(root) else "which holds files and no mark of trtbuild (.trtbuild, .gitignore)"
+    )

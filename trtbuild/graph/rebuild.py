@@ -29,7 +29,7 @@ from trtbuild.graph.choose import Choice
 from trtbuild.graph.decision import Decision, Guard, Listener
 from trtbuild.graph.device import NO_DEVICE, SOME_GPU, Device, demand_gpu, leased
 from trtbuild.graph.execute import Executor, Progress, Request
-from trtbuild.graph.request import inputs_of, request_of
+from trtbuild.graph.request import artifacts_differ, inputs_of, request_of
 from trtbuild.graph.results import Found, Results
 from trtbuild.graph.workspace import Record, Workspace
 from trtbuild.recipe.model import Recipe
@@ -179,7 +179,8 @@ class Rebuilder:
                 raise with_advice(execution.error, task, self.recipe, execution.outputs)
             read = self.cached.as_read(before, execution.discovered)
             action = as_seen(read, execution.seen, self.recipe.folder)
-            if action is None or self._bind(task) != before:
+            changed = artifacts_differ(task, self.tasks, self.results, self.workspace)
+            if action is None or changed or self._bind(task) != before:
                 raise StageError(
                     "an input was changed while the stage ran; its result was thrown away",
                     hint="run it again",

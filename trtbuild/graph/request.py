@@ -7,8 +7,8 @@ from pathlib import Path
 
 from trtbuild.discovery.folders import CACHE, output_folders
 from trtbuild.discovery.names import project_of
-from trtbuild.graph.action import Task
-from trtbuild.graph.bind import input_paths, options_of
+from trtbuild.graph.action import ArtifactRef, Task
+from trtbuild.graph.bind import Outputs, input_paths, options_of
 from trtbuild.graph.device import Device
 from trtbuild.graph.execute import Request
 from trtbuild.graph.workspace import Workspace
@@ -27,6 +27,22 @@ def inputs_of(
         for output in STAGES[tasks[needed].stage].outputs
     }
     return input_paths(task, artifacts, recipe.folder.resolve())
+
+
+def artifacts_differ(
+    task: Task, tasks: Mapping[str, Task], results: Mapping[str, Outputs], workspace: Workspace
+) -> bool:
+    """Whether a file that the task reads of another is not what that one gave: then a result would
+    be recorded under the key of what was not read.
+    """
+    for item in task.inputs:
+        if isinstance(item, ArtifactRef):
+            made = STAGES[tasks[item.task].stage].outputs
+            files = next(output for output in made if output.name == item.artifact).files
+            read = tuple(pair for pair in results[item.task] if pair[0] in files)
+            if workspace.differences(tasks[item.task], read):
+                return True
+    return False
 
 
 def request_of(

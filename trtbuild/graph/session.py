@@ -15,6 +15,7 @@ from trtbuild.graph.decision import Listener
 from trtbuild.graph.deploy import check_deploy
 from trtbuild.graph.device import Device, device_of
 from trtbuild.graph.execute import Executor, LocalExecutor
+from trtbuild.graph.hold import hold_folders
 from trtbuild.graph.judge import any_failed, excuse_candidates, judge_gates
 from trtbuild.graph.leftovers import remove_leftovers
 from trtbuild.graph.places import check_places
@@ -61,6 +62,7 @@ class Session:
             for recipe, device in zip(recipes, devices, strict=True)
         )
         self.selected = tuple(select(r, settings) for r in self.rebuilders)
+        self._holding = False  # the output folders, against other runs
 
     def select(self, tasks: Sequence[str]) -> None:
         """Want these tasks of every recipe, instead of what the settings select."""
@@ -75,6 +77,9 @@ class Session:
         if not self.settings.only_cached:
             self._check_packages()
             self._check_capable()
+        if not self._holding:
+            self._holding = True
+            hold_folders(self.rebuilders)
         if not self._all_up_to_date():
             from trtbuild.graph.doit import schedule  # half of a no-op's time, so only now
 

@@ -16,6 +16,9 @@ from trtbuild.store.digest import Digest, canonical_json
 from trtbuild.store.files import copy_file, store_errors, write_file
 from trtbuild.store.memo import Memo
 
+LOCK = "lock"
+"""The file among the records that a run holds a lock on."""
+
 IGNORE_ALL = b"# outputs of trtbuild; the recipe is what belongs in the repository\n*\n"
 
 
@@ -79,9 +82,17 @@ class Workspace:
             document |= {"entry": record.entry, "accepted": list(record.accepted)}
         write_file(self._record_path(task), canonical_json(document))
 
+    def mark(self) -> None:
+        """Have the folder ignored by repositories, where it can be written to."""
+        with contextlib.suppress(StoreError):
+            self.prepare()
+
     def prepare(self) -> None:
         """Make the folder, which its own folder of records, one per task, tells from others, with
-        a .gitignore that keeps it out of repositories. Raises StoreError."""
+        a .gitignore that keeps it out of repositories.
+
+        Raises StoreError.
+        """
         records = self.root / RECORDS
         with store_errors("cannot make", records):
             records.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from trtbuild.release.gather import Gathered
 from trtbuild.release.source import SourceState
 
 ALLOWANCES = {
-    "dirty": "the repository differs from its last commit, or there is none",
+    "dirty": "a file differs from the last commit or is in none",
     "random": "random data was used to verify or to calibrate",
     "unverified": "an engine was not run against its reference",
     "unsigned": "no key was given",

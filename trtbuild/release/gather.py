@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from trtbuild.errors import ReleaseError
-from trtbuild.graph.accepted import accepted_file
 from trtbuild.graph.action import ArtifactRef, Task, Verdict
 from trtbuild.graph.made import LEVELS
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.release.archive import Entry
-from trtbuild.release.lock import Lock, lock_path
+from trtbuild.release.lock import Lock
+from trtbuild.release.start import Start
 from trtbuild.stages import STAGES
 from trtbuild.store.digest import Digest, digest_of_bytes, digest_of_file
 
@@ -30,6 +30,10 @@ ROLES = {
     ("benchmark", "result"): "benchmark",
 }
 """The artifacts that are shipped, and what for: (stage, artifact) -> role."""
+
+
+DOCUMENTS = {"recipe": "recipe.yaml", "lock": "recipe.lock", "accepted": "accepted.json"}
+"""What the documents beside a recipe are called in a bundle, by role."""
 
 
 @dataclass(slots=True)
@@ -60,20 +64,16 @@ class Gathered:
         return {"path": path, "sha256": digest.hash, "size_bytes": digest.size_bytes}
 
 
-def gather(rebuilder: Rebuilder, lock: Lock, *, with_onnx: bool) -> Gathered:
+def gather(rebuilder: Rebuilder, lock: Lock, start: Start, *, with_onnx: bool) -> Gathered:
     """Everything of one recipe that a release holds, but for what Triton needs.
 
     The session has brought all up to date. Raises ReleaseError for a task without result.
     """
     found = Gathered(rebuilder, lock)
     recipe = rebuilder.recipe
-    for role, name, path in (
-        ("recipe", "recipe.yaml", recipe.path),
-        ("lock", "recipe.lock", lock_path(recipe)),
-        ("accepted", "accepted.json", accepted_file(recipe)),
-    ):
-        if role != "accepted" or path.exists():
-            entry = found.add(f"{recipe.name}/{name}", role, path, digest_of_file(path))
+    for role, name in DOCUMENTS.items():
+        if (data := start.content(role)) is not None:
+            entry = found.add(f"{recipe.name}/{name}", role, data, digest_of_bytes(data))
             found.shared[role] = [entry["path"]]
     for task in rebuilder.tasks.values():
         if task.variant is None:

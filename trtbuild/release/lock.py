@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from trtbuild.errors import UsageError
-from trtbuild.graph.action import Outcome, Verdict
+from trtbuild.graph.action import ACTION_FORMAT, Outcome, Verdict
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.recipe.model import Recipe
-from trtbuild.store.digest import Digest
+from trtbuild.stages import STAGES
+from trtbuild.store.digest import Digest, canonical_json, digest_of_bytes
 from trtbuild.store.files import write_file
 
 FORMAT = 1
@@ -77,6 +78,19 @@ def action_part(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: document[name] for name in ACTION_KEYS}
 
 
+def key_of(task: LockedTask) -> str:
+    """The action key that follows from what is locked, as far as this version knows the stage."""
+    stage = STAGES.get(str(task.action["stage"]))
+    if stage is None or stage.version != task.action["stage_version"]:
+        return task.key
+    outputs = [name for output in stage.outputs for name in output.files]
+    document = {"format": ACTION_FORMAT, **task.action, "outputs": outputs}
+    try:
+        return digest_of_bytes(canonical_json(document)).hash
+    except (ValueError, TypeError):
+        return "none"  # somebody wrote what no action holds
+
+
 def make_lock(rebuilder: Rebuilder, previous: Lock | None) -> Lock:
     """The lock of what a session has just brought up to date.
 
@@ -88,7 +102,11 @@ def make_lock(rebuilder: Rebuilder, previous: Lock | None) -> Lock:
         outcome = rebuilder.outcomes[task_id]
         before = previous.tasks.get(task_id) if previous else None
         if outcome.verdict is Verdict.SKIPPED and rebuilder.lacks_device(task):
-            if before is not None and _of_the_same(before, rebuilder, task_id):
+            if (
+                before is not None
+                and key_of(before) == before.key
+                and _of_the_same(before, rebuilder, task_id)
+            ):
                 tasks[task_id] = before
             continue
         if not outcome.key:
@@ -198,7 +216,7 @@ def _of_the_same(before: LockedTask, rebuilder: Rebuilder, task_id: str) -> bool
 
 def _measured_elsewhere(before: LockedTask | None, present: LockedTask) -> bool:
     """Whether the lock holds this task as a machine with a GPU ran it, and this one has none."""
-    if before is None or not before.action["options"].get("gpu"):
+    if before is None or not before.action["options"].get("gpu") or key_of(before) != before.key:
         return False
     if present.action["options"].get("gpu") is not False:
         return False

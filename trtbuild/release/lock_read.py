@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trtbuild.errors import UsageError
 from trtbuild.recipe.model import Recipe
+from trtbuild.recipe.problems import Problem
 from trtbuild.recipe.yaml import parse
 from trtbuild.release.lock import ACTION_KEYS, FORMAT, Lock, LockedTask, lock_path
 from trtbuild.store.digest import Digest
@@ -17,6 +19,9 @@ DIGEST = re.compile(r"^sha256:([0-9a-f]{64}):([0-9]+)$")
 KEY = re.compile(r"^[0-9a-f]{64}$")
 
 AGAIN = "run `trtbuild lock` again"
+
+MARK = re.compile(rb"^# The lock of .*`trtbuild run --locked`|^lock: \d", re.MULTILINE)
+"""What every lock of trtbuild has, though it be damaged: other tools call theirs the same."""
 
 
 class NewerLock(UsageError):  # noqa: N818 - reads as what it is
@@ -40,7 +45,7 @@ def find_lock(recipe: Recipe, *, replaceable: bool = False) -> Lock | None:
     """The lock beside a recipe, or None.
 
     Raises UsageError for one that cannot be used; where it is to be `replaceable` only for one of
-    another recipe, or of a newer format, which should not be overwritten unawares.
+    another recipe or tool, or of a newer format, which should not be overwritten unawares.
     """
     path = lock_path(recipe)
     try:
@@ -48,15 +53,23 @@ def find_lock(recipe: Recipe, *, replaceable: bool = False) -> Lock | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise UsageError(
+            f"cannot be read: {error.strerror}", where=str(path), hint="make it a readable file"
+        ) from error
     try:
         lock = parse_lock(content, str(path))
     except NewerLock:
         raise
     except UsageError:
-        if replaceable:
-            return None
-        raise
+        if not replaceable:
+            raise
+        if content.strip() and not MARK.search(content):
+            raise UsageError(
+                "this is no lock of trtbuild, and is not overwritten",
+                where=str(path),
+                hint="move it away, or give the recipe's file another name: the lock's follows it",
+            ) from None
+        return None
     if lock.recipe != recipe.name:
         raise UsageError(
             f"this is the lock of {lock.recipe}, not of {recipe.name}", where=str(path), hint=AGAIN
@@ -73,10 +86,13 @@ def parse_lock(content: bytes, where: str) -> Lock:
             where=f"{where}:{line}",
             hint=f"take either side (git checkout --ours, --theirs), then {AGAIN}",
         )
+    if not content.strip():
+        raise UsageError("this lock is empty", where=where, hint=AGAIN)
     text = parse(content)
     if text.problems or text.data is None:
-        problem = text.problems[0].report(Path(where), text.positions).text if text.problems else ""
-        raise UsageError(problem or f"{where}: not a lock", hint=AGAIN)
+        problem = text.problems[0] if text.problems else Problem((), "not a lock")
+        told = replace(problem, hint=AGAIN)  # its own is about recipes
+        raise UsageError(told.report(Path(where), text.positions).text)
     document: Any = text.data
     version = document.get("lock")
     if version != FORMAT or isinstance(version, bool):

@@ -10,7 +10,14 @@ from trtbuild.errors import DifferenceError
 from trtbuild.graph.action import Action, Task, differences
 from trtbuild.graph.bind import Outputs, bind, with_discovered
 from trtbuild.graph.rebuild import Rebuilder
-from trtbuild.release.lock import Lock, LockedTask, action_part, lock_path, locked_outputs
+from trtbuild.release.lock import (
+    Lock,
+    LockedTask,
+    action_part,
+    key_of,
+    lock_path,
+    locked_outputs,
+)
 from trtbuild.release.lock_read import read_lock
 
 RELOCK = "if the change is meant: trtbuild lock {recipe}"
@@ -24,7 +31,11 @@ def compare(rebuilder: Rebuilder, lock: Lock) -> tuple[str, ...]:
     an input that cannot be read, MissingPackage for a tool that is not installed.
     """
     results = {task_id: task.outputs for task_id, task in lock.tasks.items()}
-    found: list[str] = []
+    found = [
+        f"{task_id}.action: {task.key[:12]} -> {key[:12]}, as the rest of the block has it"
+        for task_id, task in lock.tasks.items()
+        if (key := key_of(task)) != task.key
+    ]
     for task_id, task in rebuilder.tasks.items():
         if rebuilder.lacks_device(task):
             continue

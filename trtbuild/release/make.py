@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from trtbuild.release import documents
 from trtbuild.release.archive import Entry, write_bundle
 from trtbuild.release.conditions import Objection, objections, require, require_allowed
 from trtbuild.release.documents import json_bytes, schema_problem
-from trtbuild.release.gather import add_levels, gather
+from trtbuild.release.gather import Gathered, add_levels, gather
 from trtbuild.release.locked import LockGuard
-from trtbuild.release.provenance import statement, tools_of
+from trtbuild.release.provenance import input_files, statement, tools_of
 from trtbuild.release.sbom import sbom
 from trtbuild.release.signing import sign
 from trtbuild.release.source import release_time, source_state
+from trtbuild.release.start import Start, require_unchanged
 from trtbuild.release.triton import add_triton
 from trtbuild.store.digest import digest_of_bytes
 
@@ -47,18 +48,26 @@ class Made:
     allowed: tuple[Objection, ...]
 
 
-def make_release(guards: Sequence[LockGuard], order: Order) -> Made:
+def make_release(guards: Sequence[LockGuard], starts: Sequence[Start], order: Order) -> Made:
     """Write the bundle of recipes that a session has brought up to date, held to their locks.
 
+    `starts` are the recipes and locks that it was begun with, and are what the bundle holds.
     Raises ReleaseError for what is neither in order nor allowed, UsageError for a target that is
     there, StoreError for one that cannot be written; then nothing is.
     """
     _check_names([guard.rebuilder for guard in guards])
-    found = [gather(guard.rebuilder, guard.lock, with_onnx=order.with_onnx) for guard in guards]
+    found = [
+        gather(guard.rebuilder, guard.lock, start, with_onnx=order.with_onnx)
+        for guard, start in zip(guards, starts, strict=True)
+    ]
     for recipe in found:
         add_levels(recipe)
         add_triton(recipe)
-    states = [source_state(recipe.rebuilder.recipe.folder) for recipe in found]
+    states = [
+        source_state(recipe.rebuilder.recipe.folder, _source_files(recipe, start))
+        for recipe, start in zip(found, starts, strict=True)
+    ]
+    require_unchanged(guards, starts, states)
     against = objections(found, states, signed=order.key is not None)
     allowed = require_allowed(against, order.allowed)
     require(found, order.required)
@@ -88,6 +97,13 @@ def make_release(guards: Sequence[LockGuard], order: Order) -> Made:
     write_bundle(entries, order.target, epoch)
     size = sum(entry.digest.size_bytes for entry in entries)
     return Made(order.target, len(entries), size, allowed)
+
+
+def _source_files(found: Gathered, start: Start) -> Iterator[Path]:
+    """Every file that a release is made from."""
+    recipe = found.rebuilder.recipe
+    yield from (path for path, content in start.documents.values() if content is not None)
+    yield from (recipe.folder / name for name in (*recipe.package.notices, *input_files(found)))
 
 
 def _entry(path: str, role: str, content: bytes) -> Entry:

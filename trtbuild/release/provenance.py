@@ -109,27 +109,29 @@ def _sources(found: Sequence[Gathered], states: Sequence[SourceState]) -> Iterat
                 yield {"name": entry.path, "digest": {"sha256": entry.digest.hash}}
 
 
+def input_files(found: Gathered) -> dict[str, str]:
+    """The files that a recipe names or its code was seen to read, with their digests; sorted."""
+    files: dict[str, str] = {}
+    for task_id, locked in found.lock.tasks.items():
+        task = found.rebuilder.tasks[task_id]
+        paths = {i.role: i.path for i in task.inputs if isinstance(i, SourceFile)}
+        for name, text in locked.action["inputs"].items():
+            # An input is "role" or, of external data beside an ONNX file, "role/file".
+            role = name if name in paths else name.partition("/")[0]
+            if role in paths:
+                inner = name.removeprefix(role).lstrip("/")
+                path = paths[role] if name in paths else _beside(paths[role], inner)
+                files[path] = text
+        for name, text in locked.action["discovered"].items():
+            if not name.startswith(NO_PATHS) and not name.endswith("/"):
+                files[name] = str(text)
+    return {path: text for path, text in sorted(files.items()) if text.startswith("sha256:")}
+
+
 def _inputs(found: Sequence[Gathered]) -> Iterator[dict[str, Any]]:
-    """The files that the recipes name or their code was seen to read, each once."""
     for recipe in found:
-        files: dict[str, str] = {}
-        for task_id, locked in recipe.lock.tasks.items():
-            task = recipe.rebuilder.tasks[task_id]
-            paths = {i.role: i.path for i in task.inputs if isinstance(i, SourceFile)}
-            for name, text in locked.action["inputs"].items():
-                # An input is "role" or, of external data beside an ONNX file, "role/file".
-                role = name if name in paths else name.partition("/")[0]
-                if role in paths:
-                    inner = name.removeprefix(role).lstrip("/")
-                    path = paths[role] if name in paths else _beside(paths[role], inner)
-                    files[path] = text
-            for name, text in locked.action["discovered"].items():
-                if not name.startswith(NO_PATHS) and not name.endswith("/"):
-                    files[name] = str(text)
-        for path, text in sorted(files.items()):
-            if text.startswith("sha256:"):
-                digest = {"sha256": text.split(":")[1]}
-                yield {"name": f"{recipe.name}: {path}", "digest": digest}
+        for path, text in input_files(recipe).items():
+            yield {"name": f"{recipe.name}: {path}", "digest": {"sha256": text.split(":")[1]}}
 
 
 def _beside(path: str, name: str) -> str:

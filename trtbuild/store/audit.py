@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,10 @@ def repair(root: Path, found: tuple[Damage, ...]) -> None:
     with file_lock(root / "locks" / "in-use"):
         for damage in found:
             with store_errors("cannot remove", damage.path), contextlib.suppress(FileNotFoundError):
-                damage.path.unlink()
+                if damage.path.is_dir() and not damage.path.is_symlink():
+                    shutil.rmtree(damage.path)
+                else:
+                    damage.path.unlink()
 
 
 def _blob_damage(root: Path, blob: Found) -> Damage | None:

@@ -97,11 +97,11 @@ class CAS:
             return False
         blob = self.path(digest)
         if link:
-            link_file(blob, destination)
+            placed = link_file(blob, destination)
             self._memo.remember(blob, digest)  # a further name changes a file's stamp
         else:
-            copy_file(blob, destination, progress)
-        self._memo.remember(destination, digest)
+            placed = copy_file(blob, destination, progress)
+        self._memo.remember(destination, digest, placed)
         return True
 
     def _drop(self, digest: Digest) -> None:

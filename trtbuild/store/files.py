@@ -17,32 +17,52 @@ from trtbuild.store.digest import Done
 FICLONE = 0x40049409
 """ioctl that makes a file share another's extents (linux/fs.h); refused where unsupported."""
 
+REPAIR = "have `trtbuild cache verify --repair` remove it where it is the cache's"
+
 COPY_BYTES = 32 << 20
 LARGE_BYTES = 64 << 20
 """From this size on a copy takes long enough to show how far it is."""
 
 
 @contextlib.contextmanager
-def store_errors(what: str, path: Path) -> Iterator[None]:
+def store_errors(what: str, path: Path, *, reading: bool = False) -> Iterator[None]:
     """Turn an OSError into a StoreError that names the file and, if it is known, the remedy."""
     try:
         yield
     except OSError as error:
         raise StoreError(
-            f"{what}: {error.strerror or error}", where=str(path), hint=_remedy(error)
+            f"{what}: {error.strerror or error}",
+            where=str(path),
+            hint=_remedy(error, reading=reading),
         ) from error
 
 
-def _remedy(error: OSError) -> str:
+def _remedy(error: OSError, *, reading: bool) -> str:
     match error.errno:
+        case errno.EACCES | errno.EPERM if reading:
+            return "make it readable, and the folders above it"
         case errno.ENOSPC | errno.EDQUOT:
             return "free some space, or use another folder (--cache DIR, --out DIR)"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return "make the folder writable, or use another one (--cache DIR, --out DIR)"
         case errno.ENOTDIR | errno.EEXIST:
             return "a file stands where a folder is needed; move it away"
+        case errno.EISDIR:
+            return f"a folder stands where a file is needed; move it away, or {REPAIR}"
         case _:
             return ""
+
+
+def names_below(folder: Path | str) -> list[str]:
+    """The names in a folder, none where there is no folder. Raises StoreError.
+
+    Path.glob passes over what it cannot read, as if nothing were there.
+    """
+    with store_errors("cannot read the cache", Path(folder), reading=True):
+        try:
+            return os.listdir(folder)  # noqa: PTH208 - names only
+        except FileNotFoundError:
+            return []
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -60,30 +80,30 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def copy_file(source: Path, destination: Path, progress: Done | None = None) -> None:
+def copy_file(source: Path, destination: Path, progress: Done | None = None) -> os.stat_result:
     """Copy a file into place by reflink where the file system can, else by bytes.
 
     The copy is private to the caller: writable, and independent of the source. `progress` is told
-    the fraction that is done of a large file. Raises StoreError.
+    the fraction that is done of a large file. Gives the status of the copy, whatever may have been
+    put in its place since. Raises StoreError.
     """
-    with (
-        _in_place_of(destination) as temporary,
-        source.open("rb") as reader,
+    with _in_place_of(destination) as temporary:
         # Opened once: ext4 writes out at once what was truncated, even from nothing.
-        temporary.open("wb") as writer,
-    ):
-        if not _reflink(reader, writer):
-            _copy_bytes(reader, writer, progress)
+        with source.open("rb") as reader, temporary.open("wb") as writer:
+            if not _reflink(reader, writer):
+                _copy_bytes(reader, writer, progress)
+        return _put(temporary, destination)
 
 
-def link_file(source: Path, destination: Path) -> None:
+def link_file(source: Path, destination: Path) -> os.stat_result:
     """Make `destination` another name of a file, which nobody may write to; copy where the file
-    system cannot. Raises StoreError."""
+    system cannot. Gives its status. Raises StoreError."""
     try:
         with _in_place_of(destination) as temporary:
             os.link(source, temporary)
+            return _put(temporary, destination)
     except StoreError:
-        copy_file(source, destination)  # another device, or too many links
+        return copy_file(source, destination)  # another device, or too many links
 
 
 @contextlib.contextmanager
@@ -94,9 +114,18 @@ def _in_place_of(destination: Path) -> Iterator[Path]:
         temporary = temporary_beside(destination)
         try:
             yield temporary
-            temporary.replace(destination)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _put(temporary: Path, destination: Path) -> os.stat_result:
+    """Rename a file into place; its status after that, since a rename changes it."""
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        temporary.replace(destination)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def temporary_beside(path: Path) -> Path:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trtbuild.store.action_cache import MARK_SECONDS
-from trtbuild.store.files import file_lock, store_errors
+from trtbuild.store.files import file_lock, names_below, store_errors
 from trtbuild.store.index import Entry, Found, Index, names_in, scan
-from trtbuild.store.roots import Keep, oldest_run
+from trtbuild.store.roots import Keep, oldest_run, remove_ended_runs
 from trtbuild.store.scratch import sweep
 
 RECENT_SECONDS = 3600
@@ -115,6 +115,7 @@ def collect(
     What killed processes left half made goes too. Raises StoreError.
     """
     sweep(root)
+    remove_ended_runs(root)
     doomed: list[Entry | Found] = [*collection.traces, *collection.damaged]
     traces = [(_trace_path(root, trace.key), trace.size_bytes) for trace in doomed]
     total = len(traces) + len(collection.blobs)
@@ -130,7 +131,9 @@ def collect(
     told = len(traces)
     freed += _remove_all(root, blobs, spared, lambda done: _tell(progress, told + done, total))
     for key in collection.discovered:
-        (root / "discovered" / key[:2] / f"{key[2:]}.json").unlink(missing_ok=True)
+        path = root / "discovered" / key[:2] / f"{key[2:]}.json"
+        with store_errors("cannot remove", path):
+            path.unlink(missing_ok=True)
     for name in collection.locks:
         path = root / "locks" / name
         with file_lock(path, wait=False) as got:
@@ -239,7 +242,11 @@ def _present(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
     for name in found.keys() - there:
         del found[name]
     for name in there - found.keys():
-        with contextlib.suppress(FileNotFoundError):
+        path = Path(_blob_path(root, name))
+        with (
+            store_errors("cannot read the cache", path, reading=True),
+            contextlib.suppress(FileNotFoundError),
+        ):
             found[name] = os.stat(_blob_path(root, name)).st_size  # noqa: PTH116 - many
     return found
 
@@ -259,7 +266,7 @@ def _unused_discovered(root: Path, kept: list[Entry], spared: float) -> Iterator
 
 
 def _old_locks(root: Path, spared: float) -> Iterator[str]:
-    for path in (root / "locks").glob("*"):
+    for path in map((root / "locks").joinpath, names_below(root / "locks")):
         with contextlib.suppress(FileNotFoundError):
             if len(path.name) == 64 and path.stat().st_mtime < spared:
                 yield path.name

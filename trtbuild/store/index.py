@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from trtbuild.store import table
 from trtbuild.store.action_cache import Trace, decode_trace
 from trtbuild.store.digest import canonical_json
+from trtbuild.store.files import names_below, store_errors
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS traces (
@@ -151,8 +152,9 @@ def keys_starting_with(root: Path, text: str) -> list[str]:
     """The keys of traces that begin so, at most a few."""
     if not re.fullmatch("[0-9a-f]{2,64}", text):
         return []
-    names = (path.name for path in (root / "actions" / text[:2]).glob(f"{text[2:]}*.json"))
-    return sorted(text[:2] + name.removesuffix(".json") for name in names)[:10]
+    names = names_below(root / "actions" / text[:2])
+    found = [n.removesuffix(".json") for n in names if n.startswith(text[2:]) and n[0] != "."]
+    return sorted(text[:2] + name for name in found)[:10]
 
 
 def kin_of(action: dict[str, Any]) -> str:
@@ -172,32 +174,41 @@ def base_of(action: dict[str, Any]) -> str:
 
 
 def scan(folder: Path, suffix: str = "") -> Iterator[Found]:
-    """The files of a folder that is fanned out by the first two digits of their keys."""
+    """The files of a folder that is fanned out by the first two digits of their keys.
+
+    Raises StoreError.
+    """
     end = -len(suffix) or None
     for fan in _folders(folder):
         place, begin = f"{fan.path}/", fan.name
-        for name in os.listdir(place):  # noqa: PTH208 - names only
-            if name[0] == "." or not name.endswith(suffix):
-                continue
-            try:
-                status = os.lstat(place + name)
-            except FileNotFoundError:
-                continue  # removed by another process since the folder was read
-            yield Found(begin + name[:end], status.st_mtime, status.st_size, status.st_ino)
+        names = names_below(place)
+        with store_errors("cannot read the cache", Path(place), reading=True):
+            for name in names:
+                if name[0] == "." or not name.endswith(suffix):
+                    continue
+                try:
+                    status = os.lstat(place + name)
+                except FileNotFoundError:
+                    continue  # removed by another process since the folder was read
+                yield Found(begin + name[:end], status.st_mtime, status.st_size, status.st_ino)
 
 
 def names_in(folder: Path) -> Iterator[str]:
-    """The keys of a folder that is fanned out so, without what a look at each file costs."""
+    """The keys of a folder that is fanned out so, without what a look at each file costs.
+
+    Raises StoreError.
+    """
     for fan in _folders(folder):
-        yield from (fan.name + name for name in os.listdir(fan.path) if name[0] != ".")  # noqa: PTH208 - names only
+        yield from (fan.name + name for name in names_below(fan.path) if name[0] != ".")
 
 
 def _folders(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as fans:
-            return [fan for fan in fans if fan.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
-        return []
+    with store_errors("cannot read the cache", folder, reading=True):
+        try:
+            with os.scandir(folder) as fans:
+                return [fan for fan in fans if fan.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
 
 
 def _read(actions: Path, key: str, stamp: str) -> tuple[Any, ...] | None:

@@ -68,11 +68,15 @@ class Memo:
             self._remember(name, stamp, digest)
         return digest
 
-    def remember(self, path: Path, digest: Digest) -> None:
-        """Take the digest of a file that this process has just put there and renamed into place."""
+    def remember(self, path: Path, digest: Digest, status: os.stat_result | None = None) -> None:
+        """Take the digest of a file that this process has just put there and renamed into place.
+
+        `status` is that of the file itself where another process may have put its own there since.
+        """
         name = os.path.abspath(path)  # noqa: PTH100 - as in `digest`
         with contextlib.suppress(OSError):
-            self._remember(name, _stamp(os.stat(name)), digest)  # noqa: PTH116 - as in `digest`
+            status = status or os.stat(name)  # noqa: PTH116 - as in `digest`
+            self._remember(name, _stamp(status), digest)
 
     def fact(self, key: str) -> str | None:
         """A remembered fact, or None."""

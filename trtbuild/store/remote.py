@@ -61,7 +61,7 @@ class Remote:
         self._files = Transport(url, timeout)
         self._failures = {"read": 0, "write": 0}
         self._blobs: dict[Digest, bool] = {}
-        self._wrong: set[Digest] = set()
+        self.wrong: set[str] = set()  # hashes under which it was found to have other bytes
         self._traces: dict[str, Trace | None] = {}
 
     def is_off(self, kind: str = "read") -> bool:
@@ -122,7 +122,7 @@ class Remote:
 
         found = self._bounded(f"fetch {digest.hash[:12]}", work, digest.size_bytes)
         if found is not None and found != digest.hash:
-            self._wrong.add(digest)
+            self.wrong.add(digest.hash)
             self._warn(f"it gave other bytes for {digest.hash[:12]}; they were thrown away")
         return found == digest.hash
 
@@ -134,8 +134,9 @@ class Remote:
 
         def work(moved: Moved) -> bool:
             there = self._files.size(_blob(digest)) == digest.size_bytes
-            if not there or digest in self._wrong:
+            if not there or digest.hash in self.wrong:
                 self._files.put(file, _blob(digest), moved)
+                self.wrong.discard(digest.hash)
             return True
 
         what = f"store {digest.hash[:12]}"

@@ -119,6 +119,8 @@ class Store:
             for number, digest in enumerate(lacking):
                 file = folder / str(number)
                 if self.remote is None or not self.remote.fetch(digest, file, progress):
+                    if self._uploader is not None:
+                        self._uploader.note_wrong()
                     return False
                 fetched.append((file, digest))
             with self.in_use():
@@ -146,6 +148,10 @@ class Store:
         index = Index(self.root)
         index.add(key)
         index.close()
+
+    def at_close(self, action: Callable[[int], None], descriptor: int) -> None:
+        """Have something done with a descriptor when this run has ended."""
+        self._run.callback(action, descriptor)
 
     def close(self) -> None:
         """Release the memo, and say that this run has ended."""

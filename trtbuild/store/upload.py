@@ -17,10 +17,13 @@ from trtbuild.store.index import base_of
 from trtbuild.store.remote import Remote
 
 WARNINGS = "warnings"
+WRONG = "wrong"
 
 
 class Journal:
-    """The keys of results that are not uploaded yet, an empty file each."""
+    """The keys of results that are not uploaded yet, an empty file each; and in a folder the hashes
+    under which the remote cache has other bytes, until somebody has put the right ones there.
+    """
 
     def __init__(self, root: Path, url: str) -> None:
         self.name = hashlib.sha256(safe_url(url).encode()).hexdigest()[:16]
@@ -28,18 +31,36 @@ class Journal:
 
     def add(self, key: str) -> None:
         """Note a key; without a place to note it, it is uploaded by this process or never."""
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / key).touch()
+        self._touch(self._folder / key)
 
     def remove(self, key: str) -> None:
         """Forget a key."""
         with contextlib.suppress(OSError):
             (self._folder / key).unlink(missing_ok=True)
 
+    def add_wrong(self, hash_: str) -> None:
+        """Note that a blob of the remote cache is to be replaced, by whichever process does it."""
+        self._touch(self._folder / WRONG / hash_)
+
+    def remove_wrong(self, hash_: str) -> None:
+        """Forget that, once it was."""
+        with contextlib.suppress(OSError):
+            (self._folder / WRONG / hash_).unlink(missing_ok=True)
+
+    def wrong(self) -> set[str]:
+        """The hashes of all blobs to be replaced."""
+        return {path.name for path in (self._folder / WRONG).glob("*")}
+
+    def _touch(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
     def left(self) -> list[str]:
         """All keys, sorted."""
-        return sorted(path.name for path in self._folder.glob("*") if path.name != WARNINGS)
+        return sorted(
+            path.name for path in self._folder.glob("*") if path.name not in (WARNINGS, WRONG)
+        )
 
     def keep_warnings(self, warnings: Sequence[str]) -> None:
         """Keep what nobody sees for the next run to say."""
@@ -81,6 +102,15 @@ class Uploader:
             self._thread.start()
         self._enqueue(key)
 
+    def note_wrong(self) -> None:
+        """Have the blobs that were found to be wrong replaced also by a later process."""
+        for hash_ in tuple(self._remote.wrong):
+            self._journal.add_wrong(hash_)
+
+    def wrong(self) -> set[str]:
+        """The hashes under which the remote cache was found to have other bytes, by any run."""
+        return self._journal.wrong()
+
     def left_after(self, seconds: float) -> int:
         """How many uploads are left when all are done, nothing goes on, or the time is over."""
         deadline = time.monotonic() + seconds
@@ -92,11 +122,13 @@ class Uploader:
         """Upload one result now: blobs first, trace last; whether it is there, or gone here."""
         trace = self._actions.lookup(key)
         if trace is not None:
+            self._remote.wrong |= self._journal.wrong()
             for _, digest in trace.outputs:
                 if not self._cas.verified(digest):
                     break  # the local cache has lost it, so there is nothing
                 if not self._remote.put_blob(digest, self._cas.path(digest)):
                     return False
+                self._journal.remove_wrong(digest.hash)
             else:
                 if base := base_of(trace.action):
                     self._remote.put_discovered(base, self._actions.discovered(base))
