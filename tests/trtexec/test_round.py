@@ -215,6 +215,13 @@ def test_a_log_is_measured_as_its_version_measures(
         ("--int8", ["int8"]),
         ("--fp16 --bf16", ["fp16", "bf16"]),
         ("--stronglyTyped", ["fp32"]),
+        (
+            "--fp16 --precisionConstraints=obey --layerPrecisions=mm:fp32,relu:fp32",
+            {"fp16": {"keep_fp32": ["mm", "relu"]}},
+        ),
+        ("--fp16 --layerPrecisions=mm:fp32", ["fp16"]),
+        ("--fp16 --precisionConstraints=obey --layerPrecisions=mm:fp32,*:fp16", ["fp16"]),
+        ("--precisionConstraints=obey --layerPrecisions=mm:fp32", ["fp32"]),
         ("--fp16 --stronglyTyped --int8", ["fp32"]),
         ("--best", {"fp32": {}, "fp16": {}, "int8": {"base": "fp16"}, "best": {}}),
         (
@@ -290,6 +297,7 @@ def test_a_model_that_is_quantized_already_gets_no_precision(project: Project) -
     text = (project.folder / "made.yaml").read_text()
     assert "--best: the model holds Q/DQ already" in text
     assert "each candidate" not in text
+    assert "--fp16: " not in text
     assert "calibrat" not in text
 
 

@@ -63,6 +63,7 @@ _CASE = re.compile(r"\(?[^\s()]+\)\s*")
 _ARRAY = re.compile(r"(?P<name>\b[A-Za-z_]\w*\+?=)\((?P<items>[^()]*)\)")
 _ITEM_COMMENT = re.compile(r"(?:^|\s)#.*")
 _QUOTED_ARRAY = re.compile(r"\"(\$\{\w+\[@\]\})\"")
+_SUBSTITUTED = re.compile(r"\$\(([^()]*)\)")
 _WHICH = re.compile(r"\$\((?:which|command -v|type -p)\s+([\w./-]+)\)")
 _TOKEN = re.compile(
     r"(?P<comment>(?:(?<=\s)|^)#.*)|(?P<end>;;?|&&|\|\|?|(?<!>)&(?!>))"
@@ -123,6 +124,8 @@ def commands_in(text: str) -> Iterator[tuple[int, str]]:
             command = state.expanded(_opened(part, state))
             if command.strip() and not _kept(command.strip(), state):
                 yield number, command
+            for printed in _SUBSTITUTED.findall(command):
+                yield from ((number, inner) for inner in _parts(printed))
 
 
 def _shell_of(text: str) -> _Shell:
