@@ -117,7 +117,7 @@ def _layers(made: Made, option: Given, _: Row) -> None:
 
 
 def _constraints(made: Made, option: Given, _: Row) -> None:
-    made.types.constrained = {"none": False, "prefer": True, "obey": True}[option.value or ""]
+    made.types.constrained = {"none": False, "prefer": True, "obey": True}[option.value or "none"]
 
 
 def _strong(made: Made, _: Given, __: Row) -> None:
