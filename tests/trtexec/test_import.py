@@ -214,6 +214,11 @@ def test_a_script_of_several_commands_lets_one_choose(project: Project) -> None:
     assert project.trtbuild("import-trtexec", "bench.sh", "--nth", "3").code == 2
 
 
+def test_a_long_command_is_no_name_of_a_file(project: Project) -> None:
+    command = f"trtexec --onnx=tiny.onnx --optShapes=x:1x4 --saveEngine={'e' * 300}.plan"
+    assert project.trtbuild("import-trtexec", command).code == 0
+
+
 def test_a_path_is_named_as_a_recipe_names_it(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ def test_a_name_that_is_not_called_is_no_command(text: str) -> None:
 
 INSIDE = {
     "bash -c 'cd m && trtexec --onnx=a --fp16'": ["--onnx=a --fp16"],
+    "OUT=$(trtexec --onnx=a --fp16 | grep GPU)": ["--onnx=a --fp16"],
     'docker run --rm img bash -c "trtexec --onnx=a"': ["--onnx=a"],
     """import subprocess
 M = "a.onnx"

@@ -70,13 +70,20 @@ def _call(words: list[str], nth: int) -> Call:
     file = Path(words[0])
     if len(words[0].split()) == 1 and file.stem not in PROGRAMS:
         require_file(file, "give trtexec's arguments after --, a script or a log")
-    text = file.read_text(errors="replace") if file.is_file() else words[0]
+    text = file.read_text(errors="replace") if _is_file(file) else words[0]
     lines = lines_in(text)
     if not 1 <= nth <= len(lines):
         raise UsageError(f"there are {len(lines)} commands in this, no number {nth}")
     if len(lines) > 1:
         print(f"command {nth} of {len(lines)}; --nth chooses", file=sys.stderr)  # noqa: T201
     return lines[nth - 1].call()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a command is longer than the name of a file can be
+        return False
 
 
 def _ports(call: Call) -> Ports | None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from trtbuild.recipe.trtexec.convert import Made
+from trtbuild.recipe.trtexec.made import Made
 from trtbuild.recipe.trtexec.read import Call
 from trtbuild.recipe.trtexec.shapes import dims_text
 from trtbuild.recipe.trtexec.values import path

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
 from trtbuild.errors import UsageError
 from trtbuild.recipe.trtexec import values
+from trtbuild.recipe.trtexec.made import Made
 from trtbuild.recipe.trtexec.measuring import AVERAGES, defaults
-from trtbuild.recipe.trtexec.precision import Types
 from trtbuild.recipe.trtexec.read import Call, Given
-from trtbuild.recipe.trtexec.shapes import Asked, Ports, inputs_of
+from trtbuild.recipe.trtexec.shapes import Ports, inputs_of
 from trtbuild.recipe.trtexec.table import BY_NAME, Row
 
 _EXPORTS = {
@@ -24,25 +23,6 @@ _EXPORTS = {
     "--exportLayerInfo": "layers",
     "--dumpLayerInfo": "layers",
 }
-
-
-@dataclass(slots=True)
-class Made:
-    """A recipe in the making: dotted keys with values, and notes, each about one option."""
-
-    backend: str
-    ports: Ports | None
-    values: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    types: Types = field(default_factory=Types)
-    inputs: dict[str, Any] = field(default_factory=dict)
-    asked: Asked = field(default_factory=Asked)
-    measured: bool = True
-
-    def put(self, key: str, value: Any) -> None:
-        """Set a dotted key; lists of the same key grow."""
-        old = self.values.get(key)
-        self.values[key] = [*old, *value] if isinstance(old, list) else value
 
 
 def convert(call: Call, ports: Ports | None) -> Made:
@@ -130,6 +110,14 @@ def _shapes(made: Made, option: Given, _: Row) -> None:
 
 def _precision(made: Made, option: Given, _: Row) -> None:
     made.types.flags[option.name.removeprefix("--")] = None
+
+
+def _layers(made: Made, option: Given, _: Row) -> None:
+    made.types.layers |= values.types_of_layers(option.value or "")
+
+
+def _constraints(made: Made, option: Given, _: Row) -> None:
+    made.types.constrained = {"none": False, "prefer": True, "obey": True}[option.value or "none"]
 
 
 def _strong(made: Made, _: Given, __: Row) -> None:
@@ -293,6 +281,8 @@ _WAYS: dict[str, Callable[[Made, Given, Row], None]] = {
     "shapes": _shapes,
     "profile": _shapes,
     "precision": _precision,
+    "layer_types": _layers,
+    "constraints": _constraints,
     "strong": _strong,
     "calibration": _calibration,
     "outputs": _setter(values.names),

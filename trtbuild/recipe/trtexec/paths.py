@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PureWindowsPath
 
-from trtbuild.recipe.trtexec.convert import Made
+from trtbuild.recipe.trtexec.made import Made
 
 _LISTS = ("build.plugins.static", "build.plugins.dynamic", "build.plugins.serialize")
 _MAPPING = "benchmark.inputs.files"

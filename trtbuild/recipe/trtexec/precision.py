@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trtbuild.errors import UsageError
-from trtbuild.recipe.precision_section import needs_data
+from trtbuild.recipe.precision_section import DEFAULTS, needs_data
 from trtbuild.recipe.trtexec.shapes import Port
 from trtbuild.recipe.trtexec.table import BY_NAME
 
@@ -44,17 +44,35 @@ class Types:
 
     `flags` are the options --fp16 and so on, in order and without dashes; `strong` is
     --stronglyTyped; `table` is a calibration cache; `asked` holds the types of inputs and outputs
-    that were asked for, by name.
+    that were asked for, by name; `layers` those of layers, which hold where they are `constrained`.
     """
 
     strong: bool = False
     flags: dict[str, None] = field(default_factory=dict)
     table: str = ""
     asked: dict[str, str] = field(default_factory=dict)
+    layers: dict[str, str] = field(default_factory=dict)
+    constrained: bool = False
+
+    @property
+    def keep_fp32(self) -> list[str]:
+        """The layers that stay in fp32; none where a recipe cannot say all of --layerPrecisions."""
+        named = all(dtype == "fp32" and "*" not in name for name, dtype in self.layers.items())
+        return list(self.layers) if named and self.constrained else []
 
 
 def precisions_of(types: Types, *, quantized: bool, notes: list[str]) -> list[str] | dict[str, Any]:
     """The recipe's `precisions`; `quantized` where the model holds Q/DQ already."""
+    precisions = _lowering(types, quantized=quantized, notes=notes)
+    if kept := types.keep_fp32:
+        options = precisions if isinstance(precisions, dict) else {name: {} for name in precisions}
+        able = [name for name in options if "keep_fp32" in DEFAULTS.get(name, {})]
+        if able:
+            precisions = options | {name: {**options[name], "keep_fp32": kept} for name in able}
+    return precisions
+
+
+def _lowering(types: Types, *, quantized: bool, notes: list[str]) -> list[str] | dict[str, Any]:
     flags = list(types.flags)
     if types.strong:
         if "best" in flags:
@@ -69,7 +87,10 @@ def precisions_of(types: Types, *, quantized: bool, notes: list[str]) -> list[st
         notes.append(f"{' '.join(f'--{name}' for name in low)}: {_EXPLICIT}")
         kept = ("fp16" if name == "best" else name for name in flags)  # --best allows fp16 too
         flags = list(dict.fromkeys(name for name in kept if name not in _QUANTIZED))
-    notes += [f"--{name}: obsolete: {BY_NAME[f'--{name}'].note}" for name in flags]
+        if "best" in low:
+            notes.append("--best: it allows fp16 too, for what is not quantized")
+    given = [name for name in flags if name in types.flags]
+    notes += [f"--{name}: obsolete: {BY_NAME[f'--{name}'].note}" for name in given]
     if "best" in flags:
         return {name: dict(options) for name, options in _CANDIDATES.items()}
     floats = [name for name in flags if name in _FLOATS]

@@ -22,6 +22,7 @@ _RUNNING = re.compile(r"&&&& RUNNING TensorRT[\w.-]*(?P<tags>(?: \[[^\]]*\])*) #
 _LOGGED = re.compile(r"(?P<program>.*?(?:trtexec|tensorrt_rtx)(?:\.exe)?)\s+(?P<words>-.*)")
 _VERSION = re.compile(r"\[TensorRT v(\d+)\]")  # 8601 is 8.6.1, 101601 is 10.16.1
 _VARIABLE = re.compile(r"\$|%(?:~\w|\w+%|%\w|\d)")
+_OPTIONS = re.compile(r"^\s*--", re.M)
 _SHORT = frozenset({"--help", "-h"})
 _SAYING = frozenset({"echo", "printf", "alias", "grep", "write-host", "write-output"})
 _ARRAY = re.compile(r"\[\s*\"[^\[\]]*\"\s*\]")
@@ -133,6 +134,8 @@ def _in_program(text: str) -> list[Line]:
 
 
 def _in_script(text: str) -> list[Line]:
+    if not any(program in text for program in PROGRAMS) and not _OPTIONS.search(text):
+        return []  # a file of something else may be long
     return [line for number, text in commands_in(text) for line in _commands(text, number)]
 
 

@@ -61,12 +61,21 @@ _ASSIGNING = frozenset({"export", "local", "readonly", "declare", "typeset", "EN
 _OPENING = re.compile(r"(?:(?:then|do|else|elif|if|while|until|time|!|\{|[-@]+)\s+|[@\t]+|\s+)+")
 _CASE = re.compile(r"\(?[^\s()]+\)\s*")
 _ARRAY = re.compile(r"(?P<name>\b[A-Za-z_]\w*\+?=)\((?P<items>[^()]*)\)")
+LONGEST_ARRAY = 4000
+"""Characters of an array over several lines: what goes on longer was none, but a part of a text."""
 _ITEM_COMMENT = re.compile(r"(?:^|\s)#.*")
 _QUOTED_ARRAY = re.compile(r"\"(\$\{\w+\[@\]\})\"")
+DEEPEST = 16
+"""How deep the output of commands is looked for in one another."""
+_SUBSTITUTED = re.compile(r"\$\(([^()]*)\)")
 _WHICH = re.compile(r"\$\((?:which|command -v|type -p)\s+([\w./-]+)\)")
+_TELLING = re.compile(
+    r"[=$%!]|trtexec|tensorrt_rtx|^\s*--|\b(?:if|fi|case|esac|for|read|unset)\b|ENV "
+)
+"""A line without any of these neither calls nor changes anything that is known here."""
 _TOKEN = re.compile(
     r"(?P<comment>(?:(?<=\s)|^)#.*)|(?P<end>;;?|&&|\|\|?|(?<!>)&(?!>))"
-    r"|\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|\$\([^()]*\)|`[^`]*`|.",
+    r"|\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|\$\([^()]*\)|`[^`]*`|[\w./=:,-]+|.",
     re.S,
 )
 
@@ -119,10 +128,14 @@ def commands_in(text: str) -> Iterator[tuple[int, str]]:
     shell = _shell_of(text)
     state = _State(shell)
     for number, line in _joined(text, shell):
+        if not _TELLING.search(line):
+            continue
         for part in _parts(_readable(line, shell)):
             command = state.expanded(_opened(part, state))
             if command.strip() and not _kept(command.strip(), state):
                 yield number, command
+            for printed in _SUBSTITUTED.findall(command):
+                yield from ((number, inner) for inner in _parts(printed))
 
 
 def _shell_of(text: str) -> _Shell:
@@ -133,25 +146,28 @@ def _shell_of(text: str) -> _Shell:
 
 def _joined(text: str, shell: _Shell) -> Iterator[tuple[int, str]]:
     """Each line with those that continue it, or that its array goes on in."""
-    pending, first = "", 0
+    parts: list[str] = []
+    first, opened = 0, False
     for number, line in enumerate(text.splitlines(), 1):
-        if shell.comment.match(line) and (not pending or _open_array(pending)):
+        if shell.comment.match(line) and (not parts or opened):
             continue
         first = first or number
-        pending += _ITEM_COMMENT.sub("", line) if _open_array(pending) else line.rstrip()
-        if shell.continued.search(pending):
-            pending = shell.continued.sub(" ", pending)
-        elif shell is _POSIX and _open_array(pending):
-            pending += " "
-        else:
-            yield first, pending
-            pending, first = "", 0
-    if pending:
-        yield first, pending
+        part = _ITEM_COMMENT.sub("", line) if opened else line.rstrip()
+        goes_on = shell.continued.search(part) is not None
+        parts.append(shell.continued.sub(" ", part))
+        if shell is _POSIX and (opened or "=(" in part):
+            opened = _open_array("".join(parts))
+        if opened:
+            parts.append(" ")
+        elif not goes_on:
+            yield first, "".join(parts)
+            parts, first = [], 0
+    if parts:
+        yield first, "".join(parts)
 
 
 def _open_array(text: str) -> bool:
-    return re.search(r"\b\w+\+?=\([^()]*$", text) is not None
+    return len(text) < LONGEST_ARRAY and re.search(r"\b\w+\+?=\([^()]*$", text) is not None
 
 
 def _readable(line: str, shell: _Shell) -> str:
@@ -220,8 +236,10 @@ def _kept(command: str, state: _State) -> bool:
 
 def _without_printed(command: str) -> str:
     """The command with a mark for what programs print, which nobody knows here."""
-    for _ in range(command.count("(") + 1):  # from the inside out
-        command = re.sub(r"\$\([^()]*\)|`[^`]*`", _PRINTED, command)
+    for _ in range(DEEPEST):  # from the inside out
+        command, count = re.subn(r"\$\([^()]*\)|`[^`]*`", _PRINTED, command)
+        if not count:
+            break
     return command
 
 

@@ -94,9 +94,9 @@ OPTIONS: tuple[Row, ...] = (
         obsolete=True,
     ),
     Row("--calib", "calibration", "calibration.table", _CALIBRATION, obsolete=True),
-    *_notes(
-        _WEAK, "--precisionConstraints", "--layerPrecisions", "--layerOutputTypes", obsolete=True
-    ),
+    Row("--precisionConstraints", "constraints", "", _WEAK, obsolete=True),
+    Row("--layerPrecisions", "layer_types", "precisions", _WEAK, obsolete=True),
+    *_notes(_WEAK, "--layerOutputTypes", obsolete=True),
     Row(
         "--stronglyTyped",
         "strong",

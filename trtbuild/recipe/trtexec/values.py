@@ -153,6 +153,14 @@ def devices(text: str) -> dict[str, str]:
     return {name: known[kind] for name, kind in _pairs(text)}
 
 
+def types_of_layers(text: str) -> dict[str, str]:
+    """`layer:fp32,layer:fp16` by layer."""
+    found = dict(_pairs(text))
+    for dtype in found.values():
+        DTYPES[dtype]  # raises KeyError
+    return found
+
+
 def files(text: str) -> dict[str, str]:
     """`name:file` by name; a file with a colon follows a quoted name, or is a Windows path."""
     return {name: path(file) for name, file in _pairs(text)}

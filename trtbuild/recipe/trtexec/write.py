@@ -15,7 +15,7 @@ from trtbuild.recipe.build_table import present
 from trtbuild.recipe.check_build import wheres
 from trtbuild.recipe.reference import flow
 from trtbuild.recipe.trtexec.bench import without_model
-from trtbuild.recipe.trtexec.convert import Made
+from trtbuild.recipe.trtexec.made import Made
 from trtbuild.recipe.trtexec.precision import calibration_of, precisions_of, with_io_types
 from trtbuild.recipe.trtexec.read import PROGRAM_OF, Call
 
