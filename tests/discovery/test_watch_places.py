@@ -184,6 +184,33 @@ def test_what_a_library_reads_by_itself_is_no_input(
     assert not any(name.startswith("env:") for name in found)
 
 
+@pytest.mark.parametrize(
+    ("how", "found"), [("a+", True), ("r+", True), ("w+", False), ("a", False)]
+)
+def test_a_file_that_was_there_is_an_input_however_it_is_opened_to_be_read(
+    project: Path, tmp_path: Path, how: str, found: bool
+) -> None:
+    for name in ("there", "appended"):
+        (tmp_path / name).write_text("1")
+    names = read(
+        project,
+        f"""
+        import pathlib
+        def make():
+            root = pathlib.Path({str(tmp_path)!r})
+            root.joinpath("there").open({how!r}).close()
+            root.joinpath("new").open("a+").close()
+            root.joinpath("new").read_text()
+            root.joinpath("appended").open("a").close()
+            root.joinpath("appended").read_text()
+        """,
+    )
+    expected = {"there", "appended"} if found else {"appended"}
+    assert {name for name in names if name.startswith("/")} == {
+        str(tmp_path / name) for name in expected
+    }
+
+
 def test_what_a_run_makes_itself_is_no_input(project: Path) -> None:
     found = read(
         project,

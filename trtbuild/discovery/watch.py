@@ -129,11 +129,14 @@ class Watch:
             self._warn_once("processes that work for it (with num_workers=0 this one reads)")
 
     def _opens_as(self, path: Any, flags: int) -> None:
-        if flags & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+        text = text_of(path)
+        is_new = flags & os.O_CREAT and (text is None or kind_of(text) is None)
+        if is_new or flags & os.O_TRUNC:
             self._makes(path)
             return
-        self._opens(path)
-        if flags & os.O_RDWR:
+        if not flags & os.O_WRONLY:
+            self._opens(path)
+        if flags & (os.O_WRONLY | os.O_RDWR):
             self._writes(path)
 
     def _opens(self, path: Any) -> None:
