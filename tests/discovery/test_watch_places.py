@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.discovery.watched import again, read, run
+from tests.discovery.watched import read, run
 from trtbuild.discovery.places import Places
 
 
@@ -119,20 +119,6 @@ def test_a_file_outside_of_the_checkout_has_its_absolute_path_and_the_way_to_it(
     source = helper_beside(tmp_path, monkeypatch)
     found = read(project, "import helper\ndef make(): pass")
     assert {str(source / "helper.py"), "../../src/helper.py", "module:helper"} <= found
-
-
-def test_modules_outside_are_discovered_from_bytecode_too(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = helper_beside(tmp_path, monkeypatch)
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    first = run(
-        project,
-        "import sys\nsys.dont_write_bytecode = False\nimport helper\ndef make(): pass",
-    )
-    assert (source / "__pycache__").exists()
-    second = again(project)
-    assert first.discovered == second.discovered
 
 
 def test_what_a_library_opens_for_the_users_code_is_discovered(

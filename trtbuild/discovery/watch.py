@@ -20,10 +20,11 @@ from trtbuild.discovery.imports import Imports
 from trtbuild.discovery.loaders import Loaders
 from trtbuild.discovery.names import MODULE, PACKAGE, VARIABLE
 from trtbuild.discovery.packages import distributions_used
-from trtbuild.discovery.paths import database_of, kind_of, source_of, stat_of, tell_of, text_of
+from trtbuild.discovery.paths import database_of, kind_of, stat_of, tell_of, text_of
 from trtbuild.discovery.places import Places
 from trtbuild.discovery.readers import Reader, Readers
 from trtbuild.discovery.seen import Seen
+from trtbuild.discovery.source import run_from_source
 from trtbuild.discovery.variables import Variables, Warn
 from trtbuild.recipe.model import JSONValue
 
@@ -74,6 +75,7 @@ class Watch:
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
         self._readers.start()
+        run_from_source(lambda path: not self._places.is_nobodys(path))
         sys.addaudithook(self._hook)
 
     def discovered(self, options: JSONValue) -> list[str]:
@@ -141,7 +143,7 @@ class Watch:
 
     def _opens(self, path: Any) -> None:
         """A file is about to be read, by whomever; it need not be there."""
-        text = source_of(text_of(path))
+        text = text_of(path)
         if text is None or self._places.is_nobodys(text):
             return
         kind = kind_of(text)
@@ -164,7 +166,7 @@ class Watch:
 
     def _loaded(self, file: str) -> None:
         """A module is there: in the project it is the user's, whoever imported it."""
-        text = source_of(text_of(file))
+        text = text_of(file)
         if text is None or self._places.is_nobodys(text) or kind_of(text) != stat.S_IFREG:
             return
         if (inside := self._places.in_project(text)) is not None:
