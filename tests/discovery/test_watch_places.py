@@ -47,6 +47,22 @@ def test_a_link_within_the_project_is_followed_by_its_name(project: Path) -> Non
     assert found == {"current/w.txt"}, "what it leads to may be another folder tomorrow"
 
 
+@pytest.mark.parametrize("how", ["path.resolve()", "os.path.realpath(path)", "os.readlink(path)"])
+def test_where_a_link_leads_is_an_input_of_who_asks_for_it(project: Path, how: str) -> None:
+    (project / "v1").mkdir()
+    (project / "current").symlink_to("v1")
+    found = read(
+        project,
+        f"""
+        import os, pathlib
+        def make():
+            path = pathlib.Path(__file__).with_name("current")
+            {how}
+        """,
+    )
+    assert "link:current" in found
+
+
 def test_a_way_up_from_a_linked_folder_is_the_one_that_the_system_takes(
     project: Path, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ _HERE = Path(__file__).parent
 
 IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport", str(_LIBRARY / "importlib") + os.sep)
 
+_WATCH = str(_HERE) + os.sep
 _WATCHING = ("watch", "readers", "variables", "loaders", "imports", "paths", "arguments")
 
 PLUMBING = frozenset(
@@ -158,6 +159,15 @@ class Readers:
         while frame is not None and self.kind(frame) is _Kind.PLUMBING:
             frame = frame.f_back
         return frame is not None and self.kind(frame) in (_Kind.IMPORT, _Kind.METADATA)
+
+    def are_watching(self) -> bool:
+        """Whether what was told of by a function of `os` is done by the watch itself."""
+        frame: FrameType | None = sys._getframe(3)  # after who asks, who was told, and who told
+        while frame is not None and self.kind(frame) is _Kind.PLUMBING:
+            if frame.f_code.co_filename.startswith(_WATCH):
+                return True
+            frame = frame.f_back
+        return frame is not None and frame.f_code.co_filename.startswith(_WATCH)
 
     def caller(self, through: Callable[[FrameType], bool] = lambda _: True) -> FrameType | None:
         """The frame of the user's code that reads, `through` such plumbing alone; None where it is

@@ -18,7 +18,7 @@ from typing import Any
 
 from trtbuild.discovery.imports import Imports
 from trtbuild.discovery.loaders import Loaders
-from trtbuild.discovery.names import MODULE, PACKAGE, VARIABLE
+from trtbuild.discovery.names import LINK, MODULE, PACKAGE, VARIABLE
 from trtbuild.discovery.packages import distributions_used
 from trtbuild.discovery.paths import database_of, kind_of, stat_of, tell_of, text_of
 from trtbuild.discovery.places import Places
@@ -63,7 +63,7 @@ class Watch:
         self._warn = warn
         self._declared = {os.path.realpath(path) for path in declared}
         self._temporary = (os.path.realpath(tempfile.gettempdir()) + os.sep, time.time_ns())
-        self._seen = Seen()
+        self._seen = Seen(folder.resolve())
         self._made: set[str] = set()
         self._written: set[str] = set()
         self._warned: set[str] = set()
@@ -74,6 +74,7 @@ class Watch:
         sys.meta_path[:0] = [self._imports, Loaders(self._opens, unseen)]
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
+        tell_of(os.readlink, self._follows)
         self._readers.start()
         run_from_source(lambda path: not self._places.is_nobodys(path))
         sys.addaudithook(self._hook)
@@ -85,10 +86,12 @@ class Watch:
                 self._loaded(file)
         files = {name for path in self._seen.files for name in self._places.names(path)}
         folders = {f"{name}/" for path in self._seen.folders for name in self._places.names(path)}
+        links = {f"{LINK}{name}" for path in self._seen.links for name in self._places.names(path)}
         packages = distributions_used(self._declared.union(self._seen.files), options)
         return [
             *sorted(files),
             *sorted(folders),
+            *sorted(links),
             *sorted(f"{VARIABLE}{name}" for name in self._variables.read),
             *sorted(f"{MODULE}{name}" for name in self._imports.found_by_python()),
             *(f"{PACKAGE}{name}" for name in packages),
@@ -104,6 +107,10 @@ class Watch:
             for found, end in ((self._seen.files, ""), (self._seen.folders, "/"))
             for path, state in found.items()
             if os.path.realpath(path) not in (changed if end else own)
+            for name in self._places.names(path)
+        } | {
+            f"{LINK}{name}": state
+            for path, state in self._seen.links.items()
             for name in self._places.names(path)
         }
 
@@ -182,6 +189,15 @@ class Watch:
         by_library = reader is Reader.LIBRARY and kind in (None, stat.S_IFREG)
         if by_user or (by_library and self._readers.gave(text)):
             self._note(self._places.in_project(text) or text, self._seen.asked)
+
+    def _follows(self, path: Any) -> None:
+        """The target of a symbolic link is read, as by Path.resolve()."""
+        text = text_of(path)
+        if text is None or self._places.is_nobodys(text) or self._readers.are_watching():
+            return
+        reader = self._readers.now()
+        if reader is Reader.USER or (reader and self._places.is_in_project(text)):
+            self._seen.followed(text)
 
     def _lists(self, path: Any) -> None:
         """The names in a folder are read."""
