@@ -66,6 +66,12 @@ OWN_SEARCH = "_module_name"
 """But for this: it looks for what a file may be called, which is run in any case."""
 
 
+TOOLS = frozenset(
+    {"torch", "numpy", "onnx", "onnxruntime", "onnxscript", "tensorrt", "tensorrt_rtx"}
+)
+"""Packages that stages work with: their own version stands for what they import in turn."""
+
+
 class Reader(enum.IntEnum):
     """Who asked for a file, a folder, a module or a variable."""
 
@@ -150,8 +156,22 @@ class Readers:
             return False
         if self.kind(frame) is _Kind.THREAD:
             return self._is_in_a_thread_of_the_user()
-        recipes = frame.f_code.co_filename == OWN_IMPORTS and frame.f_code.co_name != OWN_SEARCH
-        return recipes or self.kind(frame) is _Kind.USER
+        return _is_of_the_recipe(frame) or self.kind(frame) is _Kind.USER
+
+    def cause_is_user(self) -> bool:
+        """Whether the import that is going on comes of the user's code or the recipe, also by what
+        libraries import for that in turn."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            kind = self.kind(frame)
+            if kind is _Kind.USER or _is_of_the_recipe(frame):
+                return True
+            if kind in (_Kind.END, _Kind.METADATA):
+                return False
+            if str(frame.f_globals.get("__name__")).partition(".")[0] in TOOLS:
+                return False
+            frame = frame.f_back
+        return self._is_in_a_thread_of_the_user()
 
     def are_importing(self) -> bool:
         """Whether the import system reads, to look for modules or distributions."""
@@ -204,3 +224,7 @@ class Readers:
             return _Kind.PLUMBING
         path = os.path.abspath(file)  # noqa: PTH100 - once per file
         return _Kind.LIBRARY if self._places.is_nobodys(path) else _Kind.USER
+
+
+def _is_of_the_recipe(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == OWN_IMPORTS and frame.f_code.co_name != OWN_SEARCH

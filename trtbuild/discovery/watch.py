@@ -71,7 +71,8 @@ class Watch:
     def start(self) -> None:
         """Begin to watch; a process cannot stop an audit hook again."""
         unseen = self._variables.start()
-        sys.meta_path[:0] = [self._imports, Loaders(self._opens, unseen)]
+        sys.meta_path.insert(0, Loaders(self._opens, unseen))
+        self._imports.start()
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
         tell_of(os.readlink, self._follows)
@@ -87,7 +88,9 @@ class Watch:
         files = {name for path in self._seen.files for name in self._places.names(path)}
         folders = {f"{name}/" for path in self._seen.folders for name in self._places.names(path)}
         links = {f"{LINK}{name}" for path in self._seen.links for name in self._places.names(path)}
-        packages = distributions_used(self._declared.union(self._seen.files), options)
+        packages = distributions_used(
+            self._declared.union(self._seen.files), options, self._imports.imported
+        )
         return [
             *sorted(files),
             *sorted(folders),
