@@ -1,5 +1,6 @@
-"""The installed distributions that the user's code imports, itself or through others: their versions
-are in the action.
+"""The installed distributions that the user's code imports, itself or through others.
+
+Their versions are in the action.
 """
 
 from __future__ import annotations
