@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.discovery.watched import again, read, run
+from tests.discovery.watched import read, run
 from trtbuild.discovery.places import Places
 
 
@@ -45,6 +45,22 @@ def test_a_link_within_the_project_is_followed_by_its_name(project: Path) -> Non
     (project / "current").symlink_to("v1")
     found = read(project, "def make(): open(__file__.replace('factory.py', 'current/w.txt'))")
     assert found == {"current/w.txt"}, "what it leads to may be another folder tomorrow"
+
+
+@pytest.mark.parametrize("how", ["path.resolve()", "os.path.realpath(path)", "os.readlink(path)"])
+def test_where_a_link_leads_is_an_input_of_who_asks_for_it(project: Path, how: str) -> None:
+    (project / "v1").mkdir()
+    (project / "current").symlink_to("v1")
+    found = read(
+        project,
+        f"""
+        import os, pathlib
+        def make():
+            path = pathlib.Path(__file__).with_name("current")
+            {how}
+        """,
+    )
+    assert "link:current" in found
 
 
 def test_a_way_up_from_a_linked_folder_is_the_one_that_the_system_takes(
@@ -121,20 +137,6 @@ def test_a_file_outside_of_the_checkout_has_its_absolute_path_and_the_way_to_it(
     assert {str(source / "helper.py"), "../../src/helper.py", "module:helper"} <= found
 
 
-def test_modules_outside_are_discovered_from_bytecode_too(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = helper_beside(tmp_path, monkeypatch)
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    first = run(
-        project,
-        "import sys\nsys.dont_write_bytecode = False\nimport helper\ndef make(): pass",
-    )
-    assert (source / "__pycache__").exists()
-    second = again(project)
-    assert first.discovered == second.discovered
-
-
 def test_what_a_library_opens_for_the_users_code_is_discovered(
     project: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +184,33 @@ def test_what_a_library_reads_by_itself_is_no_input(
     outside = {name for name in found if name.startswith("/")}
     assert outside == {str(home / ".config" / "user.toml")}
     assert not any(name.startswith("env:") for name in found)
+
+
+@pytest.mark.parametrize(
+    ("how", "found"), [("a+", True), ("r+", True), ("w+", False), ("a", False)]
+)
+def test_a_file_that_was_there_is_an_input_however_it_is_opened_to_be_read(
+    project: Path, tmp_path: Path, how: str, found: bool
+) -> None:
+    for name in ("there", "appended"):
+        (tmp_path / name).write_text("1")
+    names = read(
+        project,
+        f"""
+        import pathlib
+        def make():
+            root = pathlib.Path({str(tmp_path)!r})
+            root.joinpath("there").open({how!r}).close()
+            root.joinpath("new").open("a+").close()
+            root.joinpath("new").read_text()
+            root.joinpath("appended").open("a").close()
+            root.joinpath("appended").read_text()
+        """,
+    )
+    expected = {"there", "appended"} if found else {"appended"}
+    assert {name for name in names if name.startswith("/")} == {
+        str(tmp_path / name) for name in expected
+    }
 
 
 def test_what_a_run_makes_itself_is_no_input(project: Path) -> None:

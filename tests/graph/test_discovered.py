@@ -155,6 +155,20 @@ def test_what_was_missing_makes_the_task_stale_when_it_appears(
     assert graph_name(project) == "none"
 
 
+def test_a_link_that_leads_elsewhere_makes_the_task_stale(tmp_path: Path) -> None:
+    name = "pathlib.Path(__file__).with_name('current').resolve().name"
+    project = hooked(tmp_path, "import pathlib", name)
+    for place in ("one", "two"):
+        (project.folder / place).mkdir()
+        (project.folder / "current").unlink(missing_ok=True)
+        (project.folder / "current").symlink_to(project.folder / place)
+        result = surgery(project)
+        assert result.verdicts()["surgery"] == "EXECUTED"
+        assert graph_name(project) == place
+    assert [r["field"] for r in result.task("surgery")["reasons"]] == ["discovered.link:current"]
+    assert verdict(project) == "UP_TO_DATE"
+
+
 @pytest.mark.parametrize("file", ["words/__init__.py", f"words{EXTENSION_SUFFIXES[-1]}"])
 def test_a_module_that_comes_before_another_makes_the_task_stale(tmp_path: Path, file: str) -> None:
     project = hooked(tmp_path, "from words import NAME", "NAME")

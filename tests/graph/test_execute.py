@@ -144,18 +144,3 @@ def test_what_the_users_code_reads_is_discovered(tmp_path: Path) -> None:
     missing = {*absent("yaml"), *before("pkg/helper"), *compiled}
     names = (*sorted(files | missing), "data/", "package:PyYAML")
     assert execution.discovered == names
-
-
-def test_a_second_import_from_bytecode_is_discovered_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "factory.py").write_text("import helper\ndef make(): pass\n")
-    (tmp_path / "project" / "helper.py").write_text("")
-    first = execute(tmp_path, "read")
-    assert (tmp_path / "project" / "__pycache__").exists()
-    (tmp_path / "scratch").rename(tmp_path / "scratch1")
-    second = execute(tmp_path, "read")
-    assert first.discovered == second.discovered
-    assert {"factory.py", "helper.py"} <= set(first.discovered)

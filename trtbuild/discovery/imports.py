@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.abc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
+from typing import Any
 
 from trtbuild.discovery.names import INSTALLED_FOLDERS
 from trtbuild.discovery.paths import kind_of
@@ -27,6 +30,22 @@ class Imports(importlib.abc.MetaPathFinder):
         self._misses = misses
         self._began = frozenset(sys.path)
         self._names: set[str] = set()
+        self.imported: set[str] = set()  # top-level names that the user's code caused
+
+    def start(self) -> None:
+        """Begin to watch: the finder stands first, and modules are asked for by name."""
+        sys.meta_path.insert(0, self)
+        modules: Any = importlib
+        original = modules.import_module
+
+        @functools.wraps(original)
+        def import_module(name: str, package: str | None = None) -> ModuleType:
+            if self._readers.importer_is_user():  # it may be there already, so that none is found
+                self.imported.add(name.partition(".")[0])
+            found: ModuleType = original(name, package)
+            return found
+
+        modules.import_module = import_module
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, _: ModuleType | None = None, /
@@ -34,6 +53,8 @@ class Imports(importlib.abc.MetaPathFinder):
         """None: a module is looked for, in the folders of its package or on the path."""
         if fullname.partition(".")[0] in sys.stdlib_module_names:
             return
+        if path is None and self._readers.cause_is_user():
+            self.imported.add(fullname)
         if not self._readers.importer_is_user():
             return
         if path is None:

@@ -20,7 +20,10 @@ VARIABLE = "env:"
 MODULE = "module:"
 """A module that the interpreter's own search finds, or does not; its state is where."""
 
-NO_PATHS = (PACKAGE, VARIABLE, MODULE)
+LINK = "link:"
+"""A symbolic link whose target the user's code reads; its state is the target."""
+
+NO_PATHS = (PACKAGE, VARIABLE, MODULE, LINK)
 
 INSTALLED_FOLDERS = ("/site-packages/", "/dist-packages/")
 """Parts of the paths of what pip has installed."""
@@ -72,6 +75,14 @@ def module_state(name: str, folder: Path) -> str:
     if any(part in place for part in INSTALLED_FOLDERS for place in found):
         return INSTALLED
     return os.pathsep.join(shown(place, folder) for place in found) or MISSING
+
+
+def link_state(path: str | os.PathLike[str], folder: Path) -> str:
+    """Where a symbolic link leads; MISSING where there is none."""
+    try:
+        return shown(os.readlink(path), folder)  # noqa: PTH115 - text
+    except OSError:
+        return MISSING
 
 
 def shown(path: str, folder: Path) -> str:

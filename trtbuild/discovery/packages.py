@@ -1,4 +1,7 @@
-"""The installed distributions that the user's code imports: their versions are in the action."""
+"""The installed distributions that the user's code imports, itself or through others.
+
+Their versions are in the action.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ from trtbuild.recipe.model import JSONValue
 MODULE_REFERENCE = re.compile(r"^([A-Za-z_]\w*)(\.\w+)*:[A-Za-z_][\w.]*$")
 
 
-def distributions_used(files: Iterable[str], options: JSONValue) -> list[str]:
-    """Those that source files import, and that references in a stage's options lead to; sorted."""
-    return distributions(_imported_names(files) | _referred_modules(options))
+def distributions_used(
+    files: Iterable[str], options: JSONValue, imported: Iterable[str]
+) -> list[str]:
+    """Those that source files import, that references in a stage's options lead to, and of the
+    top-level names that were seen to be `imported`; sorted."""
+    return distributions(_imported_names(files).union(_referred_modules(options), imported))
 
 
 def _imported_names(files: Iterable[str]) -> set[str]:

@@ -1,10 +1,9 @@
-"""Paths as programs give them to Python: text, bytes, descriptors, byte code, URIs."""
+"""Paths as programs give them to Python: text, bytes, descriptors, URIs."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import os
 import stat
 from collections.abc import Callable
@@ -34,14 +33,6 @@ def _behind(descriptor: int) -> str | None:
         path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - text
         return path if path.startswith(os.sep) else None
     return None
-
-
-def source_of(path: str | None) -> str | None:
-    """The source that byte code is of, else the path itself."""
-    if path is not None and path.endswith(".pyc"):
-        with contextlib.suppress(ValueError, NotImplementedError):
-            return importlib.util.source_from_cache(path)
-    return path
 
 
 def database_of(name: Any) -> str | None:

@@ -68,10 +68,14 @@ class Places:
     def in_project(self, path: str) -> str | None:
         """An absolute path as it is the project or lies in it, through links of the project's own;
         None outside."""
-        if f"{path}{os.sep}".startswith(self._project):
+        if self.is_in_project(path):
             return path
         real = os.path.realpath(path)
-        return real if f"{real}{os.sep}".startswith(self._project) else None
+        return real if self.is_in_project(real) else None
+
+    def is_in_project(self, path: str) -> bool:
+        """Whether an absolute path, as it is written, is the project or lies in it."""
+        return f"{path}{os.sep}".startswith(self._project)
 
     def names(self, path: str) -> list[str]:
         """The names of an absolute path in an action.

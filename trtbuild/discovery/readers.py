@@ -21,6 +21,7 @@ _HERE = Path(__file__).parent
 
 IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport", str(_LIBRARY / "importlib") + os.sep)
 
+_WATCH = str(_HERE) + os.sep
 _WATCHING = ("watch", "readers", "variables", "loaders", "imports", "paths", "arguments")
 
 PLUMBING = frozenset(
@@ -63,6 +64,12 @@ OWN_IMPORTS = str(Path(OWN_PACKAGE) / "model" / "references.py")
 
 OWN_SEARCH = "_module_name"
 """But for this: it looks for what a file may be called, which is run in any case."""
+
+
+TOOLS = frozenset(
+    {"torch", "numpy", "onnx", "onnxruntime", "onnxscript", "tensorrt", "tensorrt_rtx"}
+)
+"""Packages that stages work with: their own version stands for what they import in turn."""
 
 
 class Reader(enum.IntEnum):
@@ -149,8 +156,22 @@ class Readers:
             return False
         if self.kind(frame) is _Kind.THREAD:
             return self._is_in_a_thread_of_the_user()
-        recipes = frame.f_code.co_filename == OWN_IMPORTS and frame.f_code.co_name != OWN_SEARCH
-        return recipes or self.kind(frame) is _Kind.USER
+        return _is_of_the_recipe(frame) or self.kind(frame) is _Kind.USER
+
+    def cause_is_user(self) -> bool:
+        """Whether the import that is going on comes of the user's code or the recipe, also by what
+        libraries import for that in turn."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            kind = self.kind(frame)
+            if kind is _Kind.USER or _is_of_the_recipe(frame):
+                return True
+            if kind in (_Kind.END, _Kind.METADATA):
+                return False
+            if str(frame.f_globals.get("__name__")).partition(".")[0] in TOOLS:
+                return False
+            frame = frame.f_back
+        return self._is_in_a_thread_of_the_user()
 
     def are_importing(self) -> bool:
         """Whether the import system reads, to look for modules or distributions."""
@@ -158,6 +179,15 @@ class Readers:
         while frame is not None and self.kind(frame) is _Kind.PLUMBING:
             frame = frame.f_back
         return frame is not None and self.kind(frame) in (_Kind.IMPORT, _Kind.METADATA)
+
+    def are_watching(self) -> bool:
+        """Whether what was told of by a function of `os` is done by the watch itself."""
+        frame: FrameType | None = sys._getframe(3)  # after who asks, who was told, and who told
+        while frame is not None and self.kind(frame) is _Kind.PLUMBING:
+            if frame.f_code.co_filename.startswith(_WATCH):
+                return True
+            frame = frame.f_back
+        return frame is not None and frame.f_code.co_filename.startswith(_WATCH)
 
     def caller(self, through: Callable[[FrameType], bool] = lambda _: True) -> FrameType | None:
         """The frame of the user's code that reads, `through` such plumbing alone; None where it is
@@ -194,3 +224,7 @@ class Readers:
             return _Kind.PLUMBING
         path = os.path.abspath(file)  # noqa: PTH100 - once per file
         return _Kind.LIBRARY if self._places.is_nobodys(path) else _Kind.USER
+
+
+def _is_of_the_recipe(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == OWN_IMPORTS and frame.f_code.co_name != OWN_SEARCH

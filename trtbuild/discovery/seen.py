@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 from trtbuild.discovery.folders import folder_state
-from trtbuild.discovery.names import MISSING
+from trtbuild.discovery.names import MISSING, link_state
 from trtbuild.discovery.paths import stat_of
 
 THERE = "there"
@@ -30,9 +31,11 @@ def stamp_of(path: str | os.PathLike[str]) -> str:
 class Seen:
     """Absolute paths that were read, each with its first state."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.files: dict[str, str] = {}
         self.folders: dict[str, str] = {}
+        self.links: dict[str, str] = {}
         self._listing: set[int] = set()
 
     def asked(self, path: str) -> None:
@@ -55,3 +58,8 @@ class Seen:
             self.folders[path] = folder_state(path)
         finally:
             self._listing.discard(thread)
+
+    def followed(self, path: str) -> None:
+        """The target of a symbolic link is read."""
+        if path not in self.links:
+            self.links[path] = link_state(path, self._folder)

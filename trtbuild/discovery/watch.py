@@ -18,12 +18,13 @@ from typing import Any
 
 from trtbuild.discovery.imports import Imports
 from trtbuild.discovery.loaders import Loaders
-from trtbuild.discovery.names import MODULE, PACKAGE, VARIABLE
+from trtbuild.discovery.names import LINK, MODULE, PACKAGE, VARIABLE
 from trtbuild.discovery.packages import distributions_used
-from trtbuild.discovery.paths import database_of, kind_of, source_of, stat_of, tell_of, text_of
+from trtbuild.discovery.paths import database_of, kind_of, stat_of, tell_of, text_of
 from trtbuild.discovery.places import Places
 from trtbuild.discovery.readers import Reader, Readers
 from trtbuild.discovery.seen import Seen
+from trtbuild.discovery.source import run_from_source
 from trtbuild.discovery.variables import Variables, Warn
 from trtbuild.recipe.model import JSONValue
 
@@ -62,7 +63,7 @@ class Watch:
         self._warn = warn
         self._declared = {os.path.realpath(path) for path in declared}
         self._temporary = (os.path.realpath(tempfile.gettempdir()) + os.sep, time.time_ns())
-        self._seen = Seen()
+        self._seen = Seen(folder.resolve())
         self._made: set[str] = set()
         self._written: set[str] = set()
         self._warned: set[str] = set()
@@ -70,10 +71,13 @@ class Watch:
     def start(self) -> None:
         """Begin to watch; a process cannot stop an audit hook again."""
         unseen = self._variables.start()
-        sys.meta_path[:0] = [self._imports, Loaders(self._opens, unseen)]
+        sys.meta_path.insert(0, Loaders(self._opens, unseen))
+        self._imports.start()
         for function in (os.stat, os.access):
             tell_of(function, self._asks)
+        tell_of(os.readlink, self._follows)
         self._readers.start()
+        run_from_source(lambda path: not self._places.is_nobodys(path))
         sys.addaudithook(self._hook)
 
     def discovered(self, options: JSONValue) -> list[str]:
@@ -83,10 +87,14 @@ class Watch:
                 self._loaded(file)
         files = {name for path in self._seen.files for name in self._places.names(path)}
         folders = {f"{name}/" for path in self._seen.folders for name in self._places.names(path)}
-        packages = distributions_used(self._declared.union(self._seen.files), options)
+        links = {f"{LINK}{name}" for path in self._seen.links for name in self._places.names(path)}
+        packages = distributions_used(
+            self._declared.union(self._seen.files), options, self._imports.imported
+        )
         return [
             *sorted(files),
             *sorted(folders),
+            *sorted(links),
             *sorted(f"{VARIABLE}{name}" for name in self._variables.read),
             *sorted(f"{MODULE}{name}" for name in self._imports.found_by_python()),
             *(f"{PACKAGE}{name}" for name in packages),
@@ -102,6 +110,10 @@ class Watch:
             for found, end in ((self._seen.files, ""), (self._seen.folders, "/"))
             for path, state in found.items()
             if os.path.realpath(path) not in (changed if end else own)
+            for name in self._places.names(path)
+        } | {
+            f"{LINK}{name}": state
+            for path, state in self._seen.links.items()
             for name in self._places.names(path)
         }
 
@@ -129,16 +141,19 @@ class Watch:
             self._warn_once("processes that work for it (with num_workers=0 this one reads)")
 
     def _opens_as(self, path: Any, flags: int) -> None:
-        if flags & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+        text = text_of(path)
+        is_new = flags & os.O_CREAT and (text is None or kind_of(text) is None)
+        if is_new or flags & os.O_TRUNC:
             self._makes(path)
             return
-        self._opens(path)
-        if flags & os.O_RDWR:
+        if not flags & os.O_WRONLY:
+            self._opens(path)
+        if flags & (os.O_WRONLY | os.O_RDWR):
             self._writes(path)
 
     def _opens(self, path: Any) -> None:
         """A file is about to be read, by whomever; it need not be there."""
-        text = source_of(text_of(path))
+        text = text_of(path)
         if text is None or self._places.is_nobodys(text):
             return
         kind = kind_of(text)
@@ -161,7 +176,7 @@ class Watch:
 
     def _loaded(self, file: str) -> None:
         """A module is there: in the project it is the user's, whoever imported it."""
-        text = source_of(text_of(file))
+        text = text_of(file)
         if text is None or self._places.is_nobodys(text) or kind_of(text) != stat.S_IFREG:
             return
         if (inside := self._places.in_project(text)) is not None:
@@ -177,6 +192,15 @@ class Watch:
         by_library = reader is Reader.LIBRARY and kind in (None, stat.S_IFREG)
         if by_user or (by_library and self._readers.gave(text)):
             self._note(self._places.in_project(text) or text, self._seen.asked)
+
+    def _follows(self, path: Any) -> None:
+        """The target of a symbolic link is read, as by Path.resolve()."""
+        text = text_of(path)
+        if text is None or self._places.is_nobodys(text) or self._readers.are_watching():
+            return
+        reader = self._readers.now()
+        if reader is Reader.USER or (reader and self._places.is_in_project(text)):
+            self._seen.followed(text)
 
     def _lists(self, path: Any) -> None:
         """The names in a folder are read."""

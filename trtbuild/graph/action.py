@@ -11,7 +11,7 @@ from trtbuild.discovery.names import UNSET, VARIABLE
 from trtbuild.recipe.model import Options
 from trtbuild.store.digest import Digest, canonical_json
 
-ACTION_FORMAT = 2
+ACTION_FORMAT = 3
 """In every action key: raise it when the form of the action changes; everything is then rebuilt."""
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from trtbuild.discovery.folders import folder_state
 from trtbuild.discovery.names import (
     FOLDER,
+    LINK,
     MISSING,
     MODULE,
     PACKAGE,
     VARIABLE,
+    link_state,
     module_state,
     variable_state,
 )
@@ -91,13 +93,13 @@ def with_discovered(action: Action, names: tuple[str, ...], folder: Path, memo: 
 
 
 def as_seen(action: Action, seen: Mapping[str, str], folder: Path) -> Action | None:
-    """The action with what was missing, and folders, as they were when they were first read; None
-    where a file has been changed since. `seen` has the states of then, by `discovery.seen`.
+    """The action with what was missing, folders and links as they were when they were first read;
+    None where a file has been changed since. `seen` has the states of then, by `discovery.seen`.
     """
     states = []
     for name, state in action.discovered:
         then = seen.get(name, "")
-        if then == MISSING or (then and name.endswith("/")):
+        if then == MISSING or (then and (name.endswith("/") or name.startswith(LINK))):
             states.append((name, then))
         elif then == THERE:
             if state == MISSING:
@@ -129,6 +131,8 @@ def _state(name: str, folder: Path, memo: Memo) -> str:
         return variable_state(name.removeprefix(VARIABLE))
     if name.startswith(MODULE):
         return module_state(name.removeprefix(MODULE), folder.resolve())
+    if name.startswith(LINK):
+        return link_state(folder / name.removeprefix(LINK), folder.resolve())
     if name.endswith("/"):
         return folder_state(folder / name)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trtbuild.discovery.names import NO_PATHS, VARIABLE, checkout_of
+from trtbuild.discovery.names import LINK, MODULE, PACKAGE, VARIABLE, checkout_of
 from trtbuild.errors import StageError
 from trtbuild.graph.action import Action, Reason, ReasonKind, Task, differences
 from trtbuild.graph.bind import with_discovered
@@ -209,8 +209,7 @@ class Results:
         checkout = checkout_of(folder)
         if any(is_secret(name) for name in names if name.startswith(VARIABLE)):
             return False
-        return all(
-            name.startswith(NO_PATHS)
-            or Path(os.path.normpath(folder / name)).is_relative_to(checkout)
-            for name in names
-        )
+        paths = [
+            n.removeprefix(LINK) for n in names if not n.startswith((PACKAGE, VARIABLE, MODULE))
+        ]
+        return all(Path(os.path.normpath(folder / p)).is_relative_to(checkout) for p in paths)

@@ -68,12 +68,7 @@ def iterate_user(items: Iterable[T], reference: str) -> Iterator[T]:
 
 @contextmanager
 def user_code(reference: str, function: Callable[..., Any] | None = None) -> Iterator[None]:
-    """Turn what the user's code raises in this block into a StageError.
-
-    Byte code is not written: it is matched to its source by size and a time in seconds, so that
-    an edit in the same second would run the old code.
-    """
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    """Turn what the user's code raises in this block into a StageError."""
     try:
         yield
     except (KeyboardInterrupt, MemoryError, TrtbuildError):
@@ -84,8 +79,6 @@ def user_code(reference: str, function: Callable[..., Any] | None = None) -> Ite
             where=_place(error) or _definition(function),
             hint="the whole traceback is in the log",
         ) from error
-    finally:
-        sys.dont_write_bytecode = written
 
 
 def _search(*folders: Path) -> None:
