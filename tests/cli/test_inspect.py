@@ -134,3 +134,17 @@ def test_another_file_is_refused_with_what_it_is(
 
 def test_a_file_that_is_not_there_is_refused(built: Project) -> None:
     assert built.trtbuild("inspect", "nothing.plan").code == 2
+
+
+@pytest.mark.parametrize("lost", ["precision", "layers", "inputs", "outputs", "min"])
+def test_a_record_beside_an_engine_that_lacks_something_is_passed_over(
+    built: Project, tmp_path: Path, lost: str
+) -> None:
+    for name in ("engine.plan", "build.json"):
+        (tmp_path / name).write_bytes((built.folder / ENGINE).with_name(name).read_bytes())
+    record = json.loads((tmp_path / "build.json").read_text())
+    (record["inputs"][0] if lost == "min" else record).pop(lost)
+    (tmp_path / "build.json").write_text(json.dumps(record))
+    result = built.trtbuild("inspect", tmp_path / "engine.plan")
+    assert result.code == 0, result.err
+    assert "layers before the build" not in result.out
