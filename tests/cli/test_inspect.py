@@ -148,3 +148,17 @@ def test_each_profile_of_an_engine_is_told_without_a_gpu(tmp_path: Path) -> None
     assert "input     x float32\n" in told
     assert "profile 0 x [1, 4] [1, 4] [1, 4]" in told
     assert "profile 1 x [2, 4] [2, 4] [8, 4]" in told
+
+
+@pytest.mark.parametrize("lost", ["precision", "layers", "inputs", "outputs", "min"])
+def test_a_record_beside_an_engine_that_lacks_something_is_passed_over(
+    built: Project, tmp_path: Path, lost: str
+) -> None:
+    for name in ("engine.plan", "build.json"):
+        (tmp_path / name).write_bytes((built.folder / ENGINE).with_name(name).read_bytes())
+    record = json.loads((tmp_path / "build.json").read_text())
+    (record["inputs"][0] if lost == "min" else record).pop(lost)
+    (tmp_path / "build.json").write_text(json.dumps(record))
+    result = built.trtbuild("inspect", tmp_path / "engine.plan")
+    assert result.code == 0, result.err
+    assert "layers before the build" not in result.out

@@ -375,3 +375,30 @@ def test_only_cached_releases_nothing_that_would_have_to_be_made(
     code = release(locked, monkeypatch, "-o", str(tmp_path / "out"), "--only-cached")
     assert code == ExitCode.FAILED
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        [],
+        {"fp32": []},
+        {"fp32": {"engine": "ENGINE"}},
+        {"fp32": {"engine": "ENGINE", "level": "R1", "levels": []}},
+        {"fp32": {"engine": "ENGINE", "level": "R1", "levels": {"R1": {}}}},
+        {"fp32": {"engine": "ENGINE", "level": "R1", "levels": {}}},
+    ],
+)
+def test_a_file_that_tells_no_levels_is_no_measurement(
+    locked: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    variants: object,
+) -> None:
+    engine = (locked.folder / "build/tiny/fp32/engine.plan").read_bytes()
+    text = json.dumps({"format": 1, "recipe": "tiny", "variants": variants})
+    text = text.replace("ENGINE", hashlib.sha256(engine).hexdigest())
+    locked.write("build/tiny/rebuild.json", text)
+    code = release(locked, monkeypatch, "-o", str(tmp_path / "out"), "--require", "R1")
+    assert code == ExitCode.FAILED
+    assert "R1 was not measured for this engine" in capsys.readouterr().err

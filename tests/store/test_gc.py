@@ -199,6 +199,37 @@ def test_a_clock_that_was_set_back_removes_nothing(store: Store) -> None:
     assert store.actions.path(key).stat().st_mtime <= time.time(), "a use sets the mark right"
 
 
+def test_what_a_clock_that_was_ahead_has_marked_grows_old_from_the_next_collection_on(
+    store: Store, tmp_path: Path
+) -> None:
+    key, trace = put(store, action(1), {"engine.plan": b"x"}, age=-400 * DAY)
+    damaged, _ = put(store, action(2), {"engine.plan": b"y"}, age=-400 * DAY)
+    store.actions.path(damaged).write_bytes(b"no trace")
+    (tmp_path / "unnamed").write_bytes(b"z")
+    unnamed = store.cas.adopt(tmp_path / "unnamed")
+    discovered = store.root / "discovered/ab" / f"{'c' * 62}.json"
+    discovered.parent.mkdir(parents=True)
+    discovered.write_text("[]")
+    lock = store.root / "locks" / key
+    lock.write_text("")
+    files = [store.actions.path(key), store.actions.path(damaged), discovered, lock]
+    files += [store.cas.path(digest) for digest in (trace.outputs[0][1], unnamed)]
+    for file in files:
+        os.utime(file, (time.time() + 400 * DAY,) * 2)
+    first = planned(store, Limits(max_bytes=0))
+    assert {Path(path) for path in first.ahead} >= set(files)
+    assert all(file.stat().st_mtime > time.time() + DAY for file in files), "only planned"
+    collect(store.root, first)
+    assert store.actions.lookup(key) is not None
+    for file in files:
+        assert file.stat().st_mtime <= time.time()
+        os.utime(file, (time.time() - 2 * 3600,) * 2)  # nobody uses it for two hours
+    second = planned(store, Limits(max_bytes=0))
+    assert second.ahead == ()
+    collect(store.root, second)
+    assert not any(file.exists() for file in files)
+
+
 def test_an_interrupted_collection_leaves_traces_whole(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,11 +35,21 @@ def build_record(path: Path, size: int) -> dict[str, Any] | None:
     """What build.json beside an engine says of it, where it is about an engine of this size."""
     try:
         record = json.loads((path.parent / "build.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or record.get("engine_bytes") != size:
         return None
-    return record
+    return record if _is_whole(record) else None
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record has what is shown of it: anybody may have written the file."""
+    ports = {"inputs": {"name", "dtype", "min", "max"}, "outputs": {"name", "dtype", "shape"}}
+    return {"precision", "layers", *ports} <= record.keys() and all(
+        isinstance(record[kind], list)
+        and all(isinstance(port, dict) and keys <= port.keys() for port in record[kind])
+        for kind, keys in ports.items()
+    )
 
 
 def _recipe_beside(path: Path, key: str) -> str | None:

@@ -87,9 +87,9 @@ def _lack(variant: dict[str, Any], requirement: str) -> str:
     if requirement == "R0":
         return ""  # a release is made of what is locked, or not at all
     found = variant.get("reproducibility")
-    if found is None:
+    level = found["levels"].get(requirement) if found is not None else None
+    if level is None:
         return f"{requirement} was not measured for this engine"
-    level = found["levels"][requirement]
     return "" if level["reached"] else f"{requirement} is not reached: {level['note']}"
 
 

@@ -190,21 +190,35 @@ def add_levels(found: Gathered) -> None:
     path = found.rebuilder.workspace.root / LEVELS
     try:
         data = path.read_bytes()
-        levels: Any = json.loads(data)
-        by_engine = {item["engine"]: item for item in levels["variants"].values()}
-    except (OSError, ValueError, KeyError, TypeError):
-        return
+        by_engine = _levels_in(data)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return  # nothing was measured here, or somebody else's file has the name
     hit = False
     for variant in found.variants:
         item = by_engine.get(variant["engine"]["sha256"])
         if item is not None:
-            variant["reproducibility"] = {"level": item["level"], "levels": item["levels"]}
+            variant["reproducibility"] = item
             hit = True
     if hit:
         name = f"{found.name}/{LEVELS}"
         found.shared["reproducibility"] = [
             found.add(name, "reproducibility", data, digest_of_bytes(data))["path"]
         ]
+
+
+def _levels_in(data: bytes) -> dict[str, dict[str, Any]]:
+    """What rebuild.json says, by engine. Raises some error for what is no such document."""
+    document: Any = json.loads(data)
+    return {
+        str(item["engine"]): {
+            "level": str(item["level"]),
+            "levels": {
+                name: {"reached": level["reached"], "note": str(level["note"])}
+                for name, level in item["levels"].items()
+            },
+        }
+        for item in document["variants"].values()
+    }
 
 
 def _plain(name: str) -> str:

@@ -128,6 +128,7 @@ def collection_document(collection: Collection, *, done: bool) -> dict[str, Any]
         "freed_bytes": collection.freed_bytes,
         "size_bytes": collection.bytes_after,
         "protected_actions": collection.protected,
+        "files_ahead_of_the_clock": len(collection.ahead),
     }
 
 
@@ -138,7 +139,10 @@ def print_collection(collection: Collection, *, done: bool) -> None:
     print(f"{verb} {actions} actions and {blobs} blobs: {size_text(collection.freed_bytes)}")
     print(f"{size_text(collection.bytes_after)} remain")
     if collection.protected:
-        print(f"{collection.protected} actions stay over the limits: in use, or named by a lock")
+        why = "used within the hour, or by a run that goes on, or named by a lock"
+        print(f"{collection.protected} actions stay over the limits: {why}")
+    if collection.ahead:
+        print(f"{len(collection.ahead)} files have times ahead of the clock, which count as now")
 
 
 def age_text(then: float, now: float | None = None) -> str:

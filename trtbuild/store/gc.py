@@ -58,6 +58,7 @@ class Collection:
     bytes_after: int
     protected: int  # traces that the limits would remove, but that are in use or locked
     spared: float  # Unix time: what is used from then on stays
+    ahead: tuple[str, ...]  # files that were used when the clock was ahead: it counts as now
 
     @property
     def freed_bytes(self) -> int:
@@ -81,7 +82,8 @@ def plan_collection(
     now = time.time()
     present = _present(root, entries)
     spared = _spared_since(root, now)
-    entries = sorted(entries, key=lambda entry: entry.used)
+    clock = _Clock(now)
+    entries = sorted(clock.entries(root, entries), key=lambda entry: entry.used)
     doomed, protected = _choose(entries, present, limits, keep, now, spared)
     gone = {entry.key for entry in doomed}
     kept = [entry for entry in entries if entry.key not in gone]
@@ -90,21 +92,49 @@ def plan_collection(
     blobs = tuple(
         Blob(name, present[name])
         for name in present.keys() - named
-        if name in freed_too or _is_old(_blob_path(root, name), spared)
+        if (used := _used(path := _blob_path(root, name))) is not None
+        and clock.used(path, used) < (now if name in freed_too else spared)
     )
+    old = [item for item in damaged if clock.used(_trace_path(root, item.key), item.used) < spared]
     before = sum(present.values()) + sum(entry.size_bytes for entry in entries)
     freed = sum(blob.size_bytes for blob in blobs) + sum(entry.size_bytes for entry in doomed)
     return Collection(
         traces=tuple(doomed),
-        damaged=tuple(found for found in damaged if found.used < spared),
+        damaged=tuple(old),
         blobs=blobs,
-        discovered=tuple(_unused_discovered(root, kept, spared)),
-        locks=tuple(_old_locks(root, spared)),
+        discovered=tuple(_unused_discovered(root, kept, spared, clock)),
+        locks=tuple(_old_locks(root, spared, clock)),
         bytes_before=before,
         bytes_after=before - freed,
         protected=protected,
         spared=spared,
+        ahead=tuple(clock.ahead),
     )
+
+
+class _Clock:
+    """Takes stamps of a clock that was ahead for such of now: they would keep a file for ever."""
+
+    def __init__(self, now: float) -> None:
+        self.latest = now + RECENT_SECONDS  # what is a little ahead grows old by itself
+        self.ahead: list[str] = []
+        self._now = now
+
+    def used(self, path: str, stamp: float) -> float:
+        """When a file was used."""
+        if stamp <= self.latest:
+            return stamp
+        self.ahead.append(path)
+        return self._now
+
+    def entries(self, root: Path, entries: Sequence[Entry]) -> Iterator[Entry]:
+        """Traces with such times; the blobs of one that was ahead are most likely ahead too."""
+        for entry in entries:
+            if entry.used <= self.latest:
+                yield entry
+            else:
+                self.ahead += [_blob_path(root, hash_) for hash_ in entry.hashes]
+                yield entry._replace(used=self.used(_trace_path(root, entry.key), entry.used))
 
 
 def collect(
@@ -116,6 +146,9 @@ def collect(
     """
     sweep(root)
     remove_ended_runs(root)
+    for file in collection.ahead:
+        with contextlib.suppress(OSError):  # another user's
+            os.utime(file)
     doomed: list[Entry | Found] = [*collection.traces, *collection.damaged]
     traces = [(_trace_path(root, trace.key), trace.size_bytes) for trace in doomed]
     total = len(traces) + len(collection.blobs)
@@ -251,31 +284,35 @@ def _present(root: Path, entries: Sequence[Entry]) -> dict[str, int]:
     return found
 
 
-def _is_old(path: str, spared: float) -> bool:
+def _used(path: str) -> float | None:
     try:
-        return os.lstat(path).st_mtime < spared
+        return os.lstat(path).st_mtime
     except FileNotFoundError:
-        return False
+        return None
 
 
-def _unused_discovered(root: Path, kept: list[Entry], spared: float) -> Iterator[str]:
+def _unused_discovered(
+    root: Path, kept: list[Entry], spared: float, clock: _Clock
+) -> Iterator[str]:
     bases = {entry.base for entry in kept}
     for found in scan(root / "discovered", ".json"):
-        if found.key not in bases and found.used < spared:
+        path = f"{root}/discovered/{found.key[:2]}/{found.key[2:]}.json"
+        if found.key not in bases and clock.used(path, found.used) < spared:
             yield found.key
 
 
-def _old_locks(root: Path, spared: float) -> Iterator[str]:
+def _old_locks(root: Path, spared: float, clock: _Clock) -> Iterator[str]:
     for path in map((root / "locks").joinpath, names_below(root / "locks")):
         with contextlib.suppress(FileNotFoundError):
-            if len(path.name) == 64 and path.stat().st_mtime < spared:
+            if len(path.name) == 64 and clock.used(str(path), path.stat().st_mtime) < spared:
                 yield path.name
 
 
 def _remove(path: str, spared: float) -> bool:
     """Remove a file unless it was used since, which its modification time shows."""
     with store_errors("cannot remove", Path(path)), contextlib.suppress(FileNotFoundError):
-        if _is_old(path, spared):
+        used = _used(path)
+        if used is not None and used < spared:
             os.unlink(path)  # noqa: PTH108 - many
             return True
     return False
