@@ -93,7 +93,7 @@ def test_any_engine_is_measured_without_a_recipe(engines: Builder, tmp_path: Pat
     engine, model = engines(net), net.save(tmp_path / "model.onnx")
     project = Project(tmp_path)
     printed = project.trtbuild(
-        "bench", engine, "--model", model, "--baseline", "onnxruntime", "--rounds", "2",
+        "bench", engine, "--model", model, "--baseline", "onnxruntime", "--rounds", "8",
         "--profile", "--export", "times", "--export", "outputs", "--export", "layers",
         "--shapes", "x:1x64x56x56", "--shapes", "x:8x64x56x56", "--gate", "p99=1s",
         "--out", tmp_path / "out", *QUICK,
