@@ -233,7 +233,7 @@ def test_the_accepted_engine_is_kept_from_garbage_collections(project: Project) 
     measure(project, Executor())
     accept(project)
     (root,) = (project.cache / "roots").iterdir()
-    assert root.read_text() == str(project.folder / "accepted.json")
+    assert root.read_text().startswith(str(project.folder / "accepted.json"))
 
 
 def test_the_junit_file_has_a_case_for_each_gate(project: Project, tmp_path: Path) -> None:

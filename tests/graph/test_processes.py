@@ -77,6 +77,7 @@ def test_an_interrupt_ends_the_run_with_130_and_keeps_what_is_done(tmp_path: Pat
         text=True,
     )
     wait_for_children(process.pid, "surgery")
+    time.sleep(0.5)  # the run waits for the stage then
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -86,15 +86,6 @@ def test_nested_names_are_found(user_file: Write, tmp_path: Path) -> None:
     assert load_callable("nested.py:A.make", tmp_path)().__name__ == "A"
 
 
-def test_an_edit_within_a_second_is_seen_by_the_next_process(
-    user_file: Write, tmp_path: Path
-) -> None:
-    user_file("helper_d.py", "X = 1\n")
-    user_file("main_d.py", "import helper_d\ndef f(): return helper_d.X\n")
-    assert load_callable("main_d.py:f", tmp_path)() == 1
-    assert not list(tmp_path.rglob("*.pyc"))
-
-
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     error = loaded_error("none.py:f", tmp_path)
     assert error.what == "'none.py:f' refers to a file that does not exist"
