@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -87,6 +88,17 @@ class Project:
         chosen = arguments[0] in WITHOUT_CACHE or "--cache" in arguments
         places = [] if chosen else ["--cache", str(self.cache)]
         return [sys.executable, "-m", "trtbuild", *map(str, arguments), *places]
+
+    def started(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+        """The command as a process that an interrupt ends, whatever ran the tests.
+
+        What a shell runs in the background ignores the signal, and would pass that on.
+        """
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(self.command(*arguments), cwd=self.folder, text=True, **options)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def trtbuild(self, *arguments: str | Path, **env: str) -> Result:
         """Run trtbuild in the project's folder, as a process of its own."""

@@ -196,10 +196,9 @@ def test_an_interrupt_keeps_the_probes_that_were_made(project: Project) -> None:
     text = RECIPE.replace("x: {dtype: float32, min: [1, 32], opt: [8, 32], max: [8, 32]}", "y0: {}")
     shapes = f"{{dtype: float32, min: [1, {size}], opt: [128, {size}], max: [128, {size}]}}"
     project.write("net.yaml", text.replace("y0: {}", f"y0: {shapes}"))
-    command = project.command("sensitivity", "net.yaml", "--precision", "int8")
-    with subprocess.Popen(
-        command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    command = ("sensitivity", "net.yaml", "--precision", "int8")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with project.started(*command, **pipes) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "sensitivity:int8" in line:

@@ -69,15 +69,9 @@ def test_an_interrupt_ends_the_run_with_130_and_keeps_what_is_done(tmp_path: Pat
     project = Project(tmp_path).tiny()
     project.write("hooks.py", "import time\n\n\ndef wait(graph):\n    time.sleep(60)\n")
     project.replace("tiny.yaml", "  - op: fold_constants", '  - hook: "hooks.py:wait"')
-    process = subprocess.Popen(
-        project.command("run", "tiny.yaml", "--json", "--junit", "tests.xml"),
-        cwd=project.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = project.started("run", "tiny.yaml", "--json", "--junit", "tests.xml", **pipes)
     wait_for_children(process.pid, "surgery")
-    time.sleep(0.5)  # the run waits for the stage then
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
