@@ -33,8 +33,8 @@ class Asked:
         StageError for shapes outside that profile, for files that do not have these shapes, and for
         shapes and files of inputs that the engine lacks: before anything is measured.
         """
-        given = self._given()
-        self._require_known((*self._files(), *(key for _, shapes in given for key in shapes)))
+        given, files = self._given(), self._files()
+        self._require_known((*files, *(key for _, shapes in given for key in shapes)))
         ranges = self.engine.ranges(profile)
         found = [
             (name, {key: shapes.get(key, opt) for key, (_, opt, _) in ranges.items()})
@@ -43,8 +43,8 @@ class Asked:
         for name, shapes in found:
             require_shapes(self.engine, shapes, profile, f" of '{name}'")
             for tensor in self.engine.inputs:
-                if tensor.name in self._files():
-                    input_from_file(self._files()[tensor.name], tensor, shapes[tensor.name])
+                if tensor.name in files:
+                    input_from_file(files[tensor.name], tensor, shapes[tensor.name])
         return found
 
     def values(self, shapes: dict[str, Shape], profile: int) -> dict[str, Array]:

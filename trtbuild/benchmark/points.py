@@ -1,4 +1,4 @@
-"""Everything that is measured at one point: times, layers, baselines, the accepted engine."""
+"""Everything that is measured of an engine at one point: times, layers, baselines."""
 
 from __future__ import annotations
 
