@@ -18,7 +18,7 @@ from types import TracebackType
 
 from trtbuild.cuda.probe import DeviceFacts
 from trtbuild.errors import StageError, UsageError
-from trtbuild.store.files import is_named
+from trtbuild.store.files import locked
 from trtbuild.store.holder import Holder, forget_holder, holder_of, note_holder
 
 FOLDER_VARIABLE = "TRTBUILD_LEASES"  # a folder that containers of one machine share, say
@@ -95,16 +95,9 @@ def acquire(
 def try_acquire(device: DeviceFacts, folder: Path | None = None) -> Lease | None:
     """The lease of a device, or None while somebody holds it."""
     path = lease_file(device, folder)
-    while True:
-        descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        if is_named(descriptor, path):
-            break
-        os.close(descriptor)  # a cleaner removed it after it was opened
+    descriptor = locked(path, _open, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if descriptor is None:
+        return None
     note_holder(descriptor)
     return Lease(device, descriptor)
 

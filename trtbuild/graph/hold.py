@@ -15,7 +15,7 @@ from pathlib import Path
 from trtbuild.discovery.folders import RECORDS
 from trtbuild.graph.rebuild import Rebuilder
 from trtbuild.graph.workspace import LOCK
-from trtbuild.store.files import is_named
+from trtbuild.store.files import locked
 from trtbuild.store.holder import forget_holder, holder_of, note_holder
 
 _POLL_SECONDS = 0.1
@@ -34,30 +34,25 @@ def hold_folders(rebuilders: Iterable[Rebuilder]) -> None:
 
 
 def hold_folder(root: Path, waiting: Callable[[str], None]) -> int | None:
-    """A descriptor that holds a folder; None where it cannot be locked, as one that is only read.
+    """A descriptor that holds a folder; None where it cannot be locked, as one without a
+    lock file that is only read, or a file system without locks.
 
     `waiting` gets a line that says who holds it, again when that changes.
     """
     path, said = root / RECORDS / LOCK, ""
-    while (descriptor := _opened(path)) is not None:
+    while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            text = f"waiting for {root}, held by {holder_of(path) or 'another process'}"
-            if text != said:
-                waiting(text)
-                said = text
-            time.sleep(_POLL_SECONDS)
-            continue
-        except OSError:  # a file system without locks
-            os.close(descriptor)
+            descriptor = locked(path, _opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
             return None
-        if is_named(descriptor, path):
+        if descriptor is not None:
             note_holder(descriptor)
             return descriptor
-        os.close(descriptor)  # `trtbuild clean` removed it
-    return None
+        text = f"waiting for {root}, held by {holder_of(path) or 'another process'}"
+        if text != said:
+            waiting(text)
+            said = text
+        time.sleep(_POLL_SECONDS)
 
 
 def release_folder(descriptor: int) -> None:
@@ -66,14 +61,12 @@ def release_folder(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _opened(path: Path) -> int | None:
-    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(path, flags | os.O_CLOEXEC, 0o666)
-        except OSError:
-            continue
-    return None
+def _opened(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # what is only read can be locked too
 
 
 def _telling(rebuilder: Rebuilder) -> Callable[[str], None]:

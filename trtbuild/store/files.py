@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -158,32 +158,41 @@ def file_lock(path: Path, *, wait: bool = True, shared: bool = False) -> Iterato
     Yields whether the lock was got; without `wait` it may not be. Only who holds the exclusive
     lock of a file may remove it: whoever waited for it then takes the file that has its name now.
     """
+    mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     with store_errors("cannot lock", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, got = _locked(path, wait=wait, shared=shared)
+        descriptor = locked(path, _lock_file, mode)
     try:
-        yield got
+        yield descriptor is not None
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _locked(path: Path, *, wait: bool, shared: bool) -> tuple[int, bool]:
-    mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+def locked(path: Path, opened: Callable[[Path], int], mode: int) -> int | None:
+    """A descriptor, made by `opened`, that holds a lock (flock) on the file of that name; None
+    where `mode` does not wait and another process holds it. Raises what either call raises.
+    """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        descriptor = opened(path)
         try:
             fcntl.flock(descriptor, mode)
         except BlockingIOError:
-            return descriptor, False
+            os.close(descriptor)
+            return None
         except BaseException:
             os.close(descriptor)
             raise
-        if is_named(descriptor, path):
-            return descriptor, True
-        os.close(descriptor)  # removed by the one that held it before
+        if _is_named(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # removed since it was opened, by who held it before or by a cleaner
 
 
-def is_named(descriptor: int, path: Path) -> bool:
+def _lock_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
     """Whether `path` is still a name of an open file: a lock of one that is removed excludes
     nobody who opens the file anew.
     """
